@@ -1,0 +1,1 @@
+"""What every layer uses: exit codes, errors, settings, evidence, files, logs, metrics, signals."""

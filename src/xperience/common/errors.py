@@ -1,0 +1,80 @@
+"""Exit codes (sysexits) and the exceptions that carry them; `cli` turns them into one line on stderr."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a command's exit status means; `podFailurePolicy` is built on these."""
+
+    DONE = 0
+    USAGE = 64
+    BAD_DATA = 65
+    UNAVAILABLE = 69
+    NO_SPACE = 73
+    TRY_AGAIN = 75
+    REFUSED = 77
+    CONFIGURATION = 78
+    STOPPED = 143
+
+
+class XperienceError(Exception):
+    """An error that a user can act on: what failed, on which object, why, and what to do."""
+
+    exit_code: ExitCode = ExitCode.CONFIGURATION
+
+    def __init__(
+        self, what: str, *, where: str = "", why: str = "", fix: str = "", exit_code: ExitCode | None = None
+    ) -> None:
+        self.what, self.where, self.why, self.fix = what, where, why, fix
+        if exit_code is not None:
+            self.exit_code = exit_code
+        line = ": ".join(part for part in (what, where, why) if part)
+        super().__init__(" ".join(f"{line}. {fix}".split()) if fix else " ".join(line.split()))
+
+
+class UsageError(XperienceError):
+    """The command line is wrong (64)."""
+
+    exit_code = ExitCode.USAGE
+
+
+class BadDataError(XperienceError):
+    """A file's content is not what it has to be (65)."""
+
+    exit_code = ExitCode.BAD_DATA
+
+
+class UnavailableError(XperienceError):
+    """The hub or the store cannot be reached or does not answer (69)."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class NoSpaceError(XperienceError):
+    """Scratch or store has no room (73)."""
+
+    exit_code = ExitCode.NO_SPACE
+
+
+class TryAgainError(XperienceError):
+    """Somebody else holds what is needed (75)."""
+
+    exit_code = ExitCode.TRY_AGAIN
+
+
+class RefusedError(XperienceError):
+    """A token, key or gate says no (77)."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class ConfigurationError(XperienceError):
+    """A setting, program or environment is wrong (78)."""
+
+    exit_code = ExitCode.CONFIGURATION
+
+
+class StoppedError(XperienceError):
+    """Stopped by SIGTERM or SIGINT with the state saved (143)."""
+
+    exit_code = ExitCode.STOPPED

@@ -1,0 +1,100 @@
+"""Evidence: the JSON artefacts that pass between stages, with the hashes of their inputs."""
+
+import hashlib
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from xperience import __version__
+from xperience.common.errors import BadDataError
+from xperience.common.files import write_atomic
+
+# Left out of the content hash: they say when and where it was made, not what it is.
+VOLATILE = frozenset({"generated_at", "program_version", "host", "content_sha256"})
+
+
+def now_utc() -> str:
+    """ISO time in UTC; SOURCE_DATE_EPOCH stands in for the clock where it is set."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return moment.isoformat(timespec="seconds")
+
+
+def canonical(document: dict[str, Any]) -> bytes:
+    """Sorted, compact JSON of a document without its volatile top-level fields and any `*_seconds` field."""
+
+    def strip(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: strip(item) for key, item in value.items() if not key.endswith("_seconds")}
+        if isinstance(value, list):
+            return [strip(item) for item in value]
+        return value
+
+    kept = strip({key: value for key, value in document.items() if key not in VOLATILE})
+    return json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+class Evidence(BaseModel):
+    """Base of every artefact; a subclass sets `SCHEMA` and adds its own fields. Unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    SCHEMA: ClassVar[str]
+
+    schema_: str = Field(alias="schema", default="")
+    generated_at: str = Field(default_factory=now_utc)
+    program_version: str = __version__
+    inputs: dict[str, str] = Field(default_factory=dict)
+    content_sha256: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_schema(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            values.setdefault("schema", cls.SCHEMA)
+            if values["schema"] != cls.SCHEMA:
+                raise ValueError(f"schema is {values['schema']!r}, expected {cls.SCHEMA!r}")
+        return values
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document, its content hash filled in."""
+        document = self.model_dump(mode="json", by_alias=True)
+        document["content_sha256"] = hashlib.sha256(canonical(document)).hexdigest()
+        return document
+
+    def write(self, path: Path) -> str:
+        """Write atomically; return the content hash."""
+        document = self.document()
+        write_atomic(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        return str(document["content_sha256"])
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read and check schema, fields and content hash; BadDataError names the file and the first fault."""
+        return cls.parse(path.read_bytes(), where=str(path))
+
+    @classmethod
+    def parse(cls, raw: bytes, *, where: str) -> Self:
+        """As `read`, from bytes."""
+        try:
+            document = json.loads(raw)
+            found = cls.model_validate(document)
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise BadDataError(f"not a {cls.SCHEMA} artefact", where=where, why=f"not JSON: {error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise BadDataError(f"not a {cls.SCHEMA} artefact", where=where, why=f"{place} {first['msg']}") from error
+        digest = hashlib.sha256(canonical(document)).hexdigest()
+        if document.get("content_sha256") != digest:
+            raise BadDataError(
+                f"content_sha256 of a {cls.SCHEMA} artefact does not match its content",
+                where=where,
+                why=f"recorded {document.get('content_sha256')}, computed {digest}",
+                fix="Somebody edited or damaged it: make it anew.",
+            )
+        return found

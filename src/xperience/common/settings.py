@@ -1,0 +1,162 @@
+"""Every setting, once: name, type, default and meaning; flags, variables, Helm values and docs come from here.
+
+A field `batch_max_gib` is the flag `--batch-max-gib` and the variable `XPERIENCE_BATCH_MAX_GIB`; a flag wins over a
+variable. Other variables that a field reads stand in its `env`. A secret is never a flag: it is read from a file or a
+variable.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from xperience.common.errors import RefusedError
+
+
+def setting(default: Any, meaning: str, *, env: tuple[str, ...] = (), group: str = "", **limits: Any) -> Any:
+    """A pydantic field with its meaning, further variables that it is read from, and the help panel it stands in."""
+    return Field(default, description=meaning, json_schema_extra={"env": list(env), "group": group}, **limits)
+
+
+class Settings(BaseModel):
+    """Base: frozen, unknown names are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CommonSettings(Settings):
+    """What every long command takes."""
+
+    log_format: Literal["json", "text"] = setting("text", "Log lines on stderr as json or text.")
+    log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level that is logged.")
+
+
+class HubSettings(Settings):
+    """The source."""
+
+    hf_endpoint: str = setting("https://huggingface.co", "Address of the hub.", env=("HF_ENDPOINT",), group="Hub")
+    hf_token_path: Path | None = setting(
+        None, "File that holds the hub token; without it HF_TOKEN is read.", env=("HF_TOKEN_PATH",), group="Hub"
+    )
+    hub_timeout_seconds: float = setting(30.0, "Longest silence of the hub on one request.", gt=0, group="Hub")
+    hub_retries: int = setting(
+        8, "Tries of one range or call in a row without progress before the run ends with 69.", ge=0, group="Hub"
+    )
+    download_streams: int = setting(16, "HTTP streams of the whole download leg.", ge=1, le=128, group="Hub")
+    download_range_mib: int = setting(
+        16, "Bytes of one ranged request, in MiB: what a kill -9 costs per stream.", ge=1, group="Hub"
+    )
+
+    def hf_token(self) -> SecretStr | None:
+        """The token from the file, else from HF_TOKEN; RefusedError where the named file cannot be read."""
+        if self.hf_token_path is not None:
+            try:
+                return SecretStr(self.hf_token_path.read_text().strip())
+            except OSError as error:
+                raise RefusedError(
+                    "hub token cannot be read", where=str(self.hf_token_path), why=error.strerror or str(error),
+                    fix="Mount the secret there, or unset HF_TOKEN_PATH and set HF_TOKEN.",
+                ) from error  # fmt: skip
+        token = os.environ.get("HF_TOKEN", "").strip()
+        return SecretStr(token) if token else None
+
+
+class StoreSettings(Settings):
+    """The destination: SSH by the plan's flags, or `--store`."""
+
+    store: str = setting(
+        "", "Destination as s3://bucket/prefix or ssh://user@host[:port]/path; instead of --transfer-host and -root.",
+        group="Store",
+    )  # fmt: skip
+    transfer_host: str = setting("", "SSH destination, user@host[:port].", env=("TRAINING_HOST",), group="Store")
+    transfer_root: str = setting(
+        "", "Absolute path of the data root on the SSH destination.", env=("TRAINING_DATA_ROOT",), group="Store"
+    )
+    ssh_key: Path = setting(
+        Path("~/.ssh/xperience10m_relay_ed25519"), "Dedicated private key (`relay keygen` makes it).", group="Store"
+    )
+    known_hosts: Path = setting(
+        Path("~/.ssh/known_hosts"), "Host keys that are trusted (`relay trust-host` adds one).", group="Store"
+    )
+    s3_endpoint: str = setting("", "Address of an S3 server other than AWS.", env=("AWS_ENDPOINT_URL",), group="Store")
+    s3_region: str = setting("us-east-1", "Region of the bucket.", env=("AWS_REGION",), group="Store")
+    s3_provider: str = setting(
+        "Other", "rclone's name of the S3 provider: AWS, Minio, SeaweedFS or another.", group="Store"
+    )
+    store_reserve_gib: float = setting(
+        0.0, "Space to leave free on the store for models and checkpoints, in GiB.", ge=0, group="Store"
+    )
+    transfer_mode: Literal["chunked", "whole"] = setting(
+        "chunked", "chunked: several connections per large file; whole: one connection per file.", group="Store"
+    )
+    chunk_parallel: int = setting(8, "Connections of the whole transfer leg.", ge=1, le=64, group="Store")
+    chunk_size_mib: int = setting(
+        64, "Byte range that one connection writes (SSH) or part size (S3, at least 5), in MiB.", ge=1, group="Store"
+    )
+    chunk_threshold_mib: int = setting(
+        64, "Files below this go over one connection (SSH) or in one PUT (S3), in MiB.", ge=1, group="Store"
+    )
+    store_retries: int = setting(5, "Tries of one file in a row before the run ends with 69.", ge=0, group="Store")
+    rclone: Path | None = setting(None, "The rclone program; else PATH, else what `make rclone` built.", group="Store")
+    rclone_socket: Path | None = setting(
+        None, "Unix socket of a running `rclone rcd` (the sidecar); without it one is started.", group="Store"
+    )
+    rclone_fs: str = setting("store:", "Remote of the sidecar's rclone.conf; with --rclone-socket only.", group="Store")
+    transfer_limit_mib: float = setting(
+        0.0, "Upper bound of the transfer leg in MiB/s; 0 is none.", ge=0, group="Store"
+    )
+
+
+class RelaySettings(Settings):
+    """The relay itself."""
+
+    selection_json: Path = setting(
+        Path("xperience10m_128_episode_selection.json"), "Selection: the plan's JSON, or one of `xperience select`.",
+        group="Relay",
+    )  # fmt: skip
+    relay_root: Path = setting(
+        Path("relay"), "Scratch: ledger, logs and files in flight.", env=("RELAY_ROOT",), group="Relay"
+    )
+    batch_max_gib: float = setting(40.0, "Largest batch, in GiB.", gt=0, group="Relay")
+    batch_max_episodes: int = setting(16, "Most episodes of a batch.", ge=1, group="Relay")
+    scratch_budget_gib: float = setting(
+        0.0, "Most scratch in use, in GiB; 0 is --batch-max-gib (scratch for one batch).", ge=0, group="Relay"
+    )
+    headroom_gib: float = setting(2.0, "Free space to leave on the scratch volume, in GiB.", ge=0, group="Relay")
+    delete_after_transfer: bool = setting(
+        False, "Release each scratch copy as soon as the store's own hash of the file is right.", group="Relay"
+    )
+    legs: Literal["both", "download", "transfer"] = setting(
+        "both", "Run both legs, or one of them: two processes may share a ledger.", group="Relay"
+    )
+    lock_wait_seconds: float = setting(
+        90.0, "How long to wait for a leg that another process holds.", ge=0, group="Relay"
+    )
+    metrics_port: int | None = setting(None, "Serve Prometheus metrics on this port; 0 picks one.", group="Relay")
+
+
+class RelayRunSettings(RelaySettings, StoreSettings, HubSettings, CommonSettings):
+    """`xperience relay run` and the commands that look at what it does."""
+
+    dry_run: bool = setting(False, "Plan, print, change nothing.", group="Relay")
+    offline: bool = setting(False, "With --dry-run: no network; sizes are the selection's own.", group="Relay")
+    assume_download_mb_per_second: float = setting(60.0, "Rate that a dry run reckons with.", gt=0, group="Relay")
+    assume_transfer_mb_per_second: float = setting(43.0, "Rate that a dry run reckons with.", gt=0, group="Relay")
+    json_output: bool = setting(False, "Print the result as JSON on stdout.", group="Relay")
+
+
+class RelayStatusSettings(Settings):
+    """The commands that read a run's scratch alone."""
+
+    relay_root: Path = setting(Path("relay"), "Scratch of the run.", env=("RELAY_ROOT",))
+    json_output: bool = setting(False, "Print the result as JSON on stdout.")
+
+
+class SshAccessSettings(Settings):
+    """The relay's own key and the store's host key."""
+
+    transfer_host: str = setting("", "The store, user@host[:port].", env=("TRAINING_HOST",))
+    ssh_key: Path = setting(Path("~/.ssh/xperience10m_relay_ed25519"), "The relay's private key.")
+    known_hosts: Path = setting(Path("~/.ssh/known_hosts"), "Host keys that are trusted.")
+    fingerprint: str = setting("", "SHA256:… that the host key must have to be pinned.")

@@ -1,0 +1,1 @@
+"""What an episode is: files and schema; no policy."""

@@ -1,0 +1,43 @@
+import hashlib
+import subprocess
+
+import pytest
+
+from xperience.common.files import git_blob_sha1_of_file, sha256_of_file, write_atomic
+from xperience.common.sizes import human_bytes, human_seconds
+
+
+def test_an_atomic_write_leaves_the_whole_file_and_nothing_else(tmp_path):
+    write_atomic(tmp_path / "deep" / "a.json", "one")
+    write_atomic(tmp_path / "deep" / "a.json", "two")
+    assert [path.read_text() for path in (tmp_path / "deep").iterdir()] == ["two"]
+
+
+def test_a_failed_atomic_write_keeps_the_old_file(tmp_path):
+    place = tmp_path / "a.json"
+    write_atomic(place, "one")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomic(place, "\ud800")
+    assert place.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_hashes_are_those_of_the_tools_that_everybody_uses(tmp_path):
+    place = tmp_path / "a"
+    place.write_bytes(b"some bytes\n" * 1000)
+    git = subprocess.run(["git", "hash-object", place], capture_output=True, text=True, check=True)
+    assert git_blob_sha1_of_file(place) == git.stdout.strip()
+    assert sha256_of_file(place) == hashlib.sha256(place.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.00 KiB"), (298_189_759_263, "277.71 GiB"), (1 << 50, "1024.00 TiB")],
+)
+def test_sizes_read_as_the_plan_writes_them(count, text):
+    assert human_bytes(count) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (61, "1:01"), (3600, "1:00:00"), (36061, "10:01:01")])
+def test_durations_read_as_clocks(seconds, text):
+    assert human_seconds(seconds) == text

@@ -1,0 +1,1 @@
+"""Which episodes: the plan's selection, its algorithm, its files."""

@@ -1,0 +1,80 @@
+"""Read a selection: the plan's JSON as it is, the pinned one, or a repository's."""
+
+import gzip
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from xperience.common.errors import BadDataError, UsageError
+from xperience.selection.document import PinnedSelection, PlanDocument, RepositorySelection
+from xperience.selection.model import Selection
+from xperience.selection.refusals import check_paths, check_plan, refuse
+
+EMBEDDED = "xperience10m_128_episode_selection.json"
+Document = PlanDocument | PinnedSelection | RepositorySelection
+
+
+def read_selection(path: Path) -> Selection:
+    """Read, check, and bring into memory; BadDataError names the refusal, the file and the fault."""
+    raw = _bytes_of(path)
+    return parse_document(raw, str(path)).selection(hashlib.sha256(raw).hexdigest())
+
+
+def read_document(path: Path) -> Document:
+    """The document itself, checked."""
+    return parse_document(_bytes_of(path), str(path))
+
+
+def sha256_of_selection(path: Path) -> str:
+    """Hash of the file's bytes: what `inputs.selection` of later artefacts names."""
+    return hashlib.sha256(_bytes_of(path)).hexdigest()
+
+
+def parse_document(raw: bytes, where: str) -> Document:
+    """As `read_document`, from bytes."""
+    try:
+        document: Any = json.loads(raw)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise refuse("not-json", where, str(error)) from error
+    if not isinstance(document, dict):
+        raise refuse("not-json", where, "not a JSON object")
+    schema = document.get("schema")
+    try:
+        if schema == RepositorySelection.SCHEMA:
+            repository = RepositorySelection.parse(raw, where=where)
+            check_paths(file.path for file in repository.files)
+            return repository
+        found: PlanDocument | PinnedSelection
+        if schema == PinnedSelection.SCHEMA:
+            found = PinnedSelection.parse(raw, where=where)
+        elif schema is None:
+            found = PlanDocument.model_validate(document)
+        else:
+            raise refuse("unknown-schema", where, str(schema))
+        check_plan(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        name = "unknown-field" if first["type"] == "extra_forbidden" else "malformed-field"
+        raise refuse(name, f"{where}: {place}", first["msg"]) from error
+    except BadDataError as error:
+        if error.where.startswith(where):
+            raise
+        raise BadDataError(error.what, where=f"{where}: {error.where}", why=error.why, fix=error.fix) from error
+    return found
+
+
+def _bytes_of(path: Path) -> bytes:
+    """The file's bytes; the real selection is embedded and stands in for the plan's name where no such file is."""
+    try:
+        return path.expanduser().read_bytes()
+    except FileNotFoundError as error:
+        if str(path) == EMBEDDED:
+            return gzip.decompress((files("xperience") / "data" / f"{EMBEDDED}.gz").read_bytes())
+        raise UsageError("selection not found", where=str(path), fix="Give --selection-json.") from error
+    except OSError as error:
+        raise UsageError("selection cannot be read", where=str(path), why=str(error)) from error

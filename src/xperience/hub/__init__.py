@@ -1,0 +1,1 @@
+"""The source: a repository on the Hugging Face hub at a pinned revision."""

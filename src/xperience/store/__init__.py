@@ -1,0 +1,1 @@
+"""The destination: SSH or S3, both moved by rclone."""

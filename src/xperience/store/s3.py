@@ -1,0 +1,227 @@
+"""S3 destinations: rclone sends, the object's own ETag proves the bytes."""
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.exceptions
+from botocore.config import Config
+
+from xperience.common.checks import Check
+from xperience.common.errors import (
+    BadDataError,
+    ConfigurationError,
+    RefusedError,
+    UnavailableError,
+    UsageError,
+    XperienceError,
+)
+from xperience.common.log import get_log
+from xperience.store.base import Expected, Verified
+from xperience.store.mover import Mover, expected_matches
+from xperience.store.rc import Rc
+
+LEAST_PART_BYTES = 5 << 20  # S3's own
+
+
+@dataclass(frozen=True, slots=True)
+class S3Target:
+    """A bucket and a prefix in it; the endpoint is empty on AWS."""
+
+    bucket: str
+    prefix: str
+    endpoint: str
+    region: str
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+
+def parse_s3(text: str, *, endpoint: str, region: str) -> S3Target:
+    """s3://bucket[/prefix]."""
+    bucket, _, prefix = text.removeprefix("s3://").partition("/")
+    if len(bucket) < 3:
+        raise UsageError("not an S3 destination", where=text, why="expected s3://bucket/prefix")
+    return S3Target(bucket, prefix.strip("/"), endpoint, region)
+
+
+def s3_config(target: S3Target, *, provider: str, threshold_bytes: int, part_bytes: int) -> str:
+    """rclone.conf of the destination; the keys come from the environment.
+
+    Backend concurrency is 1, so that the streams of a copyfile call are its connections; `upload_cutoff` equals the
+    multi-thread cutoff, so that size alone says whether an object is multipart, whatever the streams.
+    """
+    endpoint = f"endpoint = {target.endpoint}\n" if target.endpoint else ""
+    return (
+        f"[store]\ntype = s3\nprovider = {provider}\nenv_auth = true\nregion = {target.region}\n{endpoint}"
+        f"upload_concurrency = 1\nchunk_size = {part_bytes}B\nupload_cutoff = {threshold_bytes}B\n"
+        "no_check_bucket = true\nleave_parts_on_error = false\n"
+    )
+
+
+class S3Store(Mover):
+    """A prefix of a bucket; boto3 asks for HEAD and lists uploads, with credentials that may be read-only."""
+
+    kind = "s3"
+
+    def __init__(
+        self, rc: Rc, remote: str, target: S3Target, scratch: Path, *, threshold_bytes: int, part_bytes: int
+    ) -> None:
+        root = f"{remote.rstrip(':')}:{target.bucket}/{target.prefix}".rstrip("/")
+        super().__init__(rc, root, str(target), scratch, threshold_bytes=threshold_bytes, chunk_bytes=part_bytes)
+        self.part_bytes = part_bytes
+        self._bucket, self._prefix, self._endpoint = target.bucket, target.prefix, target.endpoint
+        self._client = boto3.client(
+            "s3", endpoint_url=target.endpoint or None, region_name=target.region,
+            config=Config(
+                retries={"max_attempts": 5, "mode": "standard"}, connect_timeout=10, read_timeout=60,
+                s3={"addressing_style": "path"} if target.endpoint else {}, max_pool_connections=64,
+            ),
+        )  # fmt: skip
+
+    def _key(self, path: str) -> str:
+        return f"{self._prefix}/{path}" if self._prefix else path
+
+    def _ask(self, call: str, path: str = "", /, **parameters: Any) -> dict[str, Any] | None:
+        """One boto3 call; None where the object is missing; our errors else."""
+        where = f"{self.target}/{path}".rstrip("/")
+        try:
+            answer: dict[str, Any] = getattr(self._client, call)(Bucket=self._bucket, **parameters)
+        except botocore.exceptions.ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            if code == "NoSuchBucket" or (call == "head_bucket" and status == 404):
+                raise ConfigurationError(
+                    "the bucket does not exist", where=self.target, fix="Create it, or check --store."
+                ) from error
+            if status == 404:
+                return None
+            if status in (401, 403):
+                raise RefusedError(
+                    "the store refuses these credentials", where=where, why=f"{call}: {code}",
+                    fix="They need at least HEAD and List on the prefix.",
+                ) from error  # fmt: skip
+            raise UnavailableError("the store does not answer as it should", where=where, why=str(error)) from error
+        except botocore.exceptions.NoCredentialsError as error:
+            raise RefusedError(
+                "no credentials for the store", where=where, fix="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            ) from error
+        except botocore.exceptions.BotoCoreError as error:
+            raise UnavailableError("the store cannot be reached", where=where, why=str(error)) from error
+        return answer
+
+    def _head(self, path: str, **parameters: Any) -> dict[str, Any] | None:
+        return self._ask("head_object", path, Key=self._key(path), **parameters)
+
+    def verify(self, path: str, expected: Expected) -> Verified | None:
+        """The ETag against the md5s of the read that matched the hub's; else a server-side sha256; else read back."""
+        head = self._head(path)
+        if head is None or head["ContentLength"] != expected.size_bytes:
+            return None
+        if not _etag_is_md5(head):
+            return self._prove_otherwise(path, expected.sha256, expected.size_bytes)
+        how = expected_matches(_etag(head), expected)
+        return self._verified(how, head) if how else None
+
+    def verify_recorded(self, path: str, sha256: str, size_bytes: int, recorded: Verified) -> bool:
+        """Size and ETag as recorded; a recorded version's own where the bucket keeps versions."""
+        versioned = {"VersionId": recorded.version_id} if recorded.version_id else {}
+        head = self._head(path, **versioned)
+        if head is None or head["ContentLength"] != size_bytes:
+            return False
+        if recorded.how.startswith("s3:etag"):
+            newest = self._head(path) if versioned else head
+            return _etag(head) == recorded.etag and newest is not None and _etag(newest) == recorded.etag
+        return self._prove_otherwise(path, sha256, size_bytes) is not None
+
+    def adopt(self, path: str, sha256: str, size_bytes: int) -> Verified | None:
+        """Bytes of unknown history: a server-side sha256 where there is one, else read back; then the ETag is kept."""
+        return self._prove_otherwise(path, sha256, size_bytes)
+
+    def _prove_otherwise(self, path: str, sha256: str, size_bytes: int) -> Verified | None:
+        head = self._head(path, ChecksumMode="ENABLED")
+        if head is None or head["ContentLength"] != size_bytes:
+            return None
+        if head.get("ChecksumSHA256") and head.get("ChecksumType") == "FULL_OBJECT":
+            same = head["ChecksumSHA256"] == _base64(sha256)
+            return self._verified("s3:checksum-sha256", head) if same else None
+        if self.read_back(path, sha256, size_bytes) is None:
+            return None
+        how = "s3:etag-after-read-back" if _etag_is_md5(head) else "read-back sha256"
+        return self._verified(how, head)
+
+    def _verified(self, how: str, head: dict[str, Any]) -> Verified:
+        part_bytes = self.part_bytes if "-" in _etag(head) else None
+        return Verified(how, _etag(head), part_bytes, head.get("VersionId"))
+
+    def free_bytes(self) -> int | None:
+        """S3 has no end."""
+        return None
+
+    def clean_leftovers(self, paths: Iterable[str]) -> list[str]:
+        """Abort unfinished multipart uploads of these files, where the credentials may."""
+        keys = {self._key(path) for path in paths}
+        aborted = []
+        try:
+            found = self._ask("list_multipart_uploads", Prefix=self._prefix)
+            for upload in (found or {}).get("Uploads", []):
+                if upload["Key"] in keys:
+                    self._ask("abort_multipart_upload", upload["Key"], Key=upload["Key"], UploadId=upload["UploadId"])
+                    aborted.append(str(upload["Key"]))
+        except RefusedError as error:
+            get_log().warning(
+                "multipart_uploads_not_cleaned", why=str(error), so="a lifecycle rule on the bucket should abort them"
+            )
+        return aborted
+
+    def checks(self, _needed_bytes: int) -> Iterator[Check]:
+        """Bucket and credentials, write and delete, an ETag that is the md5 of what was written."""
+
+        def reach() -> str:
+            self._ask("head_bucket")
+            return f"{self.target} {self._endpoint}".strip()
+
+        def write() -> str:
+            name = f".xperience-probe-{secrets.token_hex(4)}"
+            content = secrets.token_bytes(1000)
+            self.put_bytes(name, content)
+            try:
+                head = self._head(name)
+                if head is None:
+                    raise BadDataError("a written object is not there", where=f"{self.target}/{name}")
+                if not _etag_is_md5(head):
+                    return "encryption hides the md5: every object will be read back (slow)"
+                if _etag(head) != hashlib.md5(content, usedforsecurity=False).hexdigest():
+                    raise BadDataError(
+                        "ETag is not the object's md5", where=self.target, why=_etag(head),
+                        fix="Tell us which server this is: its objects can only be verified by reading back.",
+                    )  # fmt: skip
+            finally:
+                self.delete(name)
+            return "write, HEAD, delete work; ETag is md5"
+
+        for title, look in (("store login", reach), ("store write and hash", write)):
+            try:
+                yield Check(title, True, look())
+            except XperienceError as error:
+                yield Check.failed(title, error)
+                return
+        yield Check("store space", True, "S3 has no end")
+
+
+def _etag(head: dict[str, Any]) -> str:
+    return str(head.get("ETag", "")).strip('"')
+
+
+def _etag_is_md5(head: dict[str, Any]) -> bool:
+    """With SSE-KMS and SSE-C it is not (AWS, Object ETag)."""
+    return "kms" not in str(head.get("ServerSideEncryption", "")) and not head.get("SSECustomerAlgorithm")
+
+
+def _base64(hexadecimal: str) -> str:
+    return base64.b64encode(bytes.fromhex(hexadecimal)).decode()

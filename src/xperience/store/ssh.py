@@ -1,0 +1,200 @@
+"""SSH destinations: one remote hash per file, computed by the store."""
+
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from xperience.common.checks import Check
+from xperience.common.errors import BadDataError, NoSpaceError, UsageError, XperienceError
+from xperience.common.log import get_log
+from xperience.common.sizes import human_bytes
+from xperience.store.base import Expected, Verified
+from xperience.store.mover import Mover, leftovers
+from xperience.store.rc import Rc, RcError
+
+# openssl hashes 1,491 MB/s a core where coreutils' sha256sum hashes 181 (relay.md 4.2).
+HASH_COMMANDS = ("openssl dgst -sha256 -r", "sha256sum")
+READ_BACK = "read-back"
+LEAST_FREE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SshTarget:
+    """user@host[:port] and the absolute data root there."""
+
+    user: str
+    host: str
+    port: int
+    root: str
+
+    def __str__(self) -> str:
+        port = f":{self.port}" if self.port != 22 else ""
+        return f"ssh://{self.user}@{self.host}{port}{self.root}"
+
+
+def parse_host(text: str) -> tuple[str, str, int]:
+    """user@host[:port] → user, host, port."""
+    user, at, rest = text.rpartition("@")
+    host, colon, port = rest.rpartition(":")
+    if not colon:
+        host, port = rest, "22"
+    host = host.removeprefix("[").removesuffix("]")
+    if not at or not user or not host or not port.isdigit():
+        raise UsageError("not an SSH destination", where=text, why="expected user@host[:port]")
+    return user, host, int(port)
+
+
+def sftp_config(target: SshTarget, *, key: Path, known_hosts: Path) -> str:
+    """rclone.conf of the destination.
+
+    Every hash command and the shell type are pinned: rclone's own detection of them is wrong for sha256 and writes to
+    the configuration (relay.md 1.3). `connections` stays unset, else there is no multi-thread upload.
+    """
+    return (
+        "[store]\ntype = sftp\n"
+        f"host = {target.host}\nuser = {target.user}\nport = {target.port}\n"
+        f"key_file = {key}\nknown_hosts_file = {known_hosts}\nkey_use_agent = false\n"
+        f"shell_type = unix\nhashes = sha256\nsha256sum_command = {HASH_COMMANDS[0]}\n"
+        "md5sum_command = none\nsha1sum_command = none\nset_modtime = false\nidle_timeout = 10m\n"
+        "multithread_upload = true\n"
+    )
+
+
+class SshStore(Mover):
+    """A folder on an SSH host. `hash_how` is found once, by a probe file: openssl, sha256sum, or reading back."""
+
+    kind = "ssh"
+
+    def __init__(
+        self, rc: Rc, remote: str, target: SshTarget, scratch: Path, *, threshold_bytes: int, chunk_bytes: int,
+        chunked: bool,
+    ) -> None:  # fmt: skip
+        fs = f"{remote.rstrip(':')}:{target.root}"
+        super().__init__(rc, fs, str(target), scratch, threshold_bytes=threshold_bytes, chunk_bytes=chunk_bytes)
+        self._remote, self._root, self._chunked = remote.rstrip(":"), target.root, chunked
+        self._hash_how: str | None = None
+
+    def start_send(self, local_root: Path, path: str, *, size_bytes: int, streams: int, group: str):  # type: ignore[no-untyped-def]
+        """As the mover's; one stream where this rclone cannot do several."""
+        self.hash_how()  # settles `fs` before the first copy: another root is another pool of connections
+        return super().start_send(
+            local_root, path, size_bytes=size_bytes, streams=streams if self._chunked else 1, group=group
+        )
+
+    def hash_how(self) -> str:
+        """How a remote hash is had; puts, hashes and deletes a probe file the first time."""
+        if self._hash_how is None:
+            self._hash_how = self._probe()
+        return self._hash_how
+
+    def _probe(self) -> str:
+        self._call("operations/mkdir", fs=self.fs, remote="")
+        name = f".xperience-probe-{secrets.token_hex(4)}"
+        content = secrets.token_bytes(1000)
+        self.put_bytes(name, content)
+        try:
+            expected = self.hash_of(name, download=True)
+            for command in HASH_COMMANDS:
+                fs = f'{self._remote},sha256sum_command="{command}":{self._root}'
+                if command == HASH_COMMANDS[0]:
+                    fs = self.fs
+                try:
+                    found = self.rc.call("operations/hashsumfile", fs=fs, remote=name, hashType="sha256")["hash"]
+                except RcError as error:
+                    get_log().warning("remote_hash_not_usable", command=command, why=str(error)[:200])
+                    continue
+                if found == expected:
+                    self.fs = fs
+                    return command
+            get_log().warning("no_remote_hash", store=self.target, so="every file is read back to be verified")
+            return READ_BACK
+        finally:
+            self.delete(name)
+
+    def _proven(self, path: str, sha256: str, size_bytes: int) -> Verified | None:
+        how = self.hash_how()
+        if how == READ_BACK:
+            return self.read_back(path, sha256, size_bytes)
+        if self.hash_of(path, download=False) != sha256:
+            return None
+        return Verified(f"remote {how}")
+
+    def verify(self, path: str, expected: Expected) -> Verified | None:
+        """One remote hash of the whole file against the read that matched the hub's."""
+        return self._proven(path, expected.sha256, expected.size_bytes)
+
+    def verify_recorded(self, path: str, sha256: str, size_bytes: int, _recorded: Verified) -> bool:
+        """The same hash again."""
+        return self._proven(path, sha256, size_bytes) is not None
+
+    def adopt(self, path: str, sha256: str, size_bytes: int) -> Verified | None:
+        """The same hash again."""
+        return self._proven(path, sha256, size_bytes)
+
+    def free_bytes(self) -> int | None:
+        """Free space of the data root's volume, where the server tells (statvfs@openssh.com)."""
+        try:
+            return int(self.rc.call("operations/about", fs=self.fs)["free"])
+        except (RcError, KeyError):
+            return None
+
+    def _is_full(self, text: str) -> bool:
+        # SFTP reports a full disk as plain failure.
+        if "failure" not in text.lower():
+            return False
+        free = self.free_bytes()
+        return free is not None and free < LEAST_FREE_BYTES
+
+    def clean_leftovers(self, paths: Iterable[str]) -> list[str]:
+        """Delete `.partial` files of killed transfers."""
+        found = leftovers(self.listing(), paths)
+        for path in found:
+            self.delete(path)
+        return found
+
+    def checks(self, needed_bytes: int) -> Iterator[Check]:
+        """Host key and login, write and delete, a working remote hash, room."""
+
+        def reach() -> str:
+            self._call("operations/mkdir", fs=self.fs, remote="")
+            return self.target
+
+        def probe() -> str:
+            how = self.hash_how()
+            if how == READ_BACK:
+                return "none works: every file will be read back (slow)"
+            return how
+
+        def room() -> str:
+            free = self.free_bytes()
+            if free is None:
+                return "the server does not tell"
+            there = sum(self.listing().values())
+            if free + there < needed_bytes:
+                raise NoSpaceError(
+                    "the store has no room for the selection", where=self.target,
+                    why=f"{human_bytes(free)} free, {human_bytes(needed_bytes - there)} still needed",
+                    fix="Free space there, use another --transfer-root, or lower --store-reserve-gib.",
+                )  # fmt: skip
+            return f"{human_bytes(free)} free, {human_bytes(max(0, needed_bytes - there))} still needed"
+
+        def rename() -> str:
+            name = f".xperience-probe-{secrets.token_hex(4)}"
+            self.put_bytes(name, b"probe")
+            self._call(
+                "operations/movefile", name, srcFs=self.fs, srcRemote=name, dstFs=self.fs, dstRemote=f"{name}-renamed"
+            )
+            if self.stat_bytes(f"{name}-renamed") is None:
+                raise BadDataError("a renamed file is not there", where=f"{self.target}/{name}")
+            self.delete(f"{name}-renamed")
+            return "write, rename, delete work"
+
+        for title, look in (
+            ("store login", reach), ("store write", rename), ("store hash", probe), ("store space", room),
+        ):  # fmt: skip
+            try:
+                yield Check(title, True, look())
+            except XperienceError as error:
+                yield Check.failed(title, error)
+                return

@@ -1,0 +1,51 @@
+"""The `xperience` command: its groups, and the one place where an error becomes a message and an exit code."""
+
+import os
+import sys
+from pathlib import Path
+
+import typer
+
+from xperience import __version__
+from xperience.cli import relay
+from xperience.cli.flags import command
+from xperience.common.errors import ExitCode, XperienceError
+from xperience.common.settings import RelayRunSettings
+
+CLICK_USAGE = 2  # what typer exits with where the command line is wrong
+
+app = typer.Typer(name="xperience", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+app.add_typer(relay.app, name="relay")
+command(app, "preflight", RelayRunSettings)(relay.preflight)
+
+
+@app.callback()
+def callback() -> None:
+    """Move, prepare and train on large gated robot and egocentric data sets."""
+
+
+@app.command("version")
+def print_version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def report(error: XperienceError) -> int:
+    """One line on stderr, the same line as termination message of a pod; returns the exit code."""
+    print(f"xperience: {error}", file=sys.stderr)
+    termination_log = Path(os.environ.get("XPERIENCE_TERMINATION_LOG", "/dev/termination-log"))
+    if termination_log.is_file():
+        termination_log.write_text(f"{error}\n")
+    return int(error.exit_code)
+
+
+def main() -> None:
+    """Run a command; exit with its code."""
+    try:
+        app()
+    except SystemExit as ended:
+        sys.exit(int(ExitCode.USAGE) if ended.code == CLICK_USAGE else ended.code)
+    except XperienceError as error:
+        sys.exit(report(error))

@@ -1,0 +1,207 @@
+"""`xperience relay …` and `xperience preflight`."""
+
+from dataclasses import asdict
+
+import typer
+
+from xperience.cli.console import ProgressView, out, print_json, print_table
+from xperience.cli.flags import command
+from xperience.common.checks import Check
+from xperience.common.errors import BadDataError, UsageError, XperienceError
+from xperience.common.log import configure_log
+from xperience.common.metrics import serve_metrics
+from xperience.common.settings import RelayRunSettings, RelayStatusSettings, SshAccessSettings
+from xperience.common.signals import stop_on_signal
+from xperience.common.sizes import human_bytes, human_rate, human_seconds
+from xperience.relay.dry_run import dry_run
+from xperience.relay.opening import open_hub, open_selection, save_settings, saved_settings
+from xperience.relay.preflight import hub_checks, scratch_check, store_checks
+from xperience.relay.run import Relay
+from xperience.relay.scratch import Scratch
+from xperience.relay.status import relay_status
+from xperience.relay.summary import RelaySummary
+from xperience.relay.verify import verify_store
+from xperience.store import ssh_access
+from xperience.store.opening import open_store
+
+app = typer.Typer(no_args_is_help=True, help="Move a selection from the hub through scratch to the store.")
+
+
+def _run(settings: RelayRunSettings) -> None:
+    configure_log(settings.log_format, settings.log_level)
+    if settings.dry_run:
+        _plan(settings)
+        return
+    if settings.metrics_port is not None:
+        serve_metrics(settings.metrics_port)
+    with stop_on_signal() as asked_to_stop:
+        selection = open_selection(settings)
+        save_settings(settings)
+        hub = open_hub(settings, selection)
+        with open_store(settings, scratch=settings.relay_root.expanduser()) as store, ProgressView() as view:
+            summary = Relay(settings, selection, hub, store, view.show).run(asked_to_stop)
+    if settings.json_output:
+        print_json(summary.document())
+    else:
+        _print_summary(summary)
+
+
+def _print_summary(summary: RelaySummary) -> None:
+    out.print(
+        f"relay {summary.status}: {summary.arrived_files} of {summary.files} files,"
+        f" {human_bytes(summary.arrived_bytes)} verified at {summary.store}\n"
+        f"  wall {human_seconds(summary.wall_seconds)}"
+        f" · download {human_rate(summary.download.bytes_per_second)}"
+        f" · transfer {human_rate(summary.transfer.bytes_per_second)}"
+        f" · overlap {summary.overlap:.0%}"
+        f" · peak scratch {human_bytes(summary.peak_scratch_bytes)} of {human_bytes(summary.scratch_budget_bytes)}"
+    )
+
+
+def _plan(settings: RelayRunSettings) -> None:
+    selection = open_selection(settings, offline=settings.offline, keep=False)
+    plan = dry_run(selection, settings)
+    if settings.json_output:
+        print_json(plan.document())
+        return
+    print_table(
+        "DRY RUN: nothing is moved, nothing is created",
+        ("batch", "episodes", "files", "GiB", "first file"),
+        [(b.index, b.episodes, b.files, f"{b.size_bytes / 2**30:.3f}", b.first) for b in plan.batches],
+    )
+    out.print(
+        f"{plan.files} files, {human_bytes(plan.size_bytes)}; scratch peak {human_bytes(plan.peak_scratch_bytes)}"
+        f" of {human_bytes(plan.scratch_budget_bytes)}\n"
+        f"at {plan.download_mb_per_second:g} MB/s down and {plan.transfer_mb_per_second:g} MB/s up:"
+        f" {human_seconds(plan.pipeline_seconds)} (one leg after the other: {human_seconds(plan.sequential_seconds)})"
+    )
+    if not plan.pinned:
+        out.print("sizes of single videos are their episode's mean: the selection is not pinned yet")
+    out.print("it would run:")
+    for line in plan.commands:
+        out.print(f"  {line}")
+    out.print("DRY RUN ended: nothing was moved, nothing was created")
+
+
+@command(app, "run", RelayRunSettings)
+def run(settings: RelayRunSettings) -> None:
+    """Move the selection; run it again after whatever stopped it."""
+    _run(settings)
+
+
+@command(app, "plan", RelayRunSettings)
+def plan(settings: RelayRunSettings) -> None:
+    """Print batches, scratch and time of a run; the same as `run --dry-run`."""
+    configure_log(settings.log_format, settings.log_level)
+    _plan(settings)
+
+
+@command(app, "resume", RelayStatusSettings)
+def resume(settings: RelayStatusSettings) -> None:
+    """Go on with the run that was last begun in this scratch, under its settings."""
+    _run(saved_settings(settings.relay_root))
+
+
+@command(app, "status", RelayStatusSettings)
+def status(settings: RelayStatusSettings) -> None:
+    """Read a run's ledger, while it runs or after."""
+    found = relay_status(Scratch(settings.relay_root.expanduser().absolute()))
+    if settings.json_output:
+        print_json(found.document())
+        return
+    running = ", ".join(found.running_legs) or "none"
+    print_table(
+        f"{found.repo_id} → {found.store} · running legs: {running}",
+        ("state", "files", "bytes"),
+        [(state.state, state.files, human_bytes(state.size_bytes)) for state in found.states],
+    )
+    print_table(
+        "batches",
+        ("batch", "files", "arrived", "GiB", "seconds"),
+        [
+            (b.index, b.files, b.arrived_files, f"{b.size_bytes / 2**30:.3f}", b.wall_seconds or "-")
+            for b in found.batches
+        ],
+    )
+
+
+@command(app, "verify", RelayRunSettings)
+def verify(settings: RelayRunSettings) -> None:
+    """Ask the store for the hash of every file of its transfer manifest; exit 65 where one is not right."""
+    configure_log(settings.log_format, settings.log_level)
+    with open_store(settings, scratch=settings.relay_root.expanduser()) as store:
+        found = verify_store(store, at_once=settings.chunk_parallel)
+    found.write(settings.relay_root.expanduser() / "relay_verification.json")
+    if settings.json_output:
+        print_json(found.document())
+    else:
+        for fault in found.faults:
+            out.print(f"{fault.fault}: {fault.path}")
+        out.print(f"{found.verified_files} files, {human_bytes(found.verified_bytes)} verified at {found.store}")
+    if found.faults:
+        first = found.faults[0]
+        raise BadDataError(
+            f"{len(found.faults)} faults at the store", where=first.path, why=first.fault,
+            fix="Delete the ledger (relay_ledger.sqlite) and run the relay again: it sends what is not right.",
+        )  # fmt: skip
+
+
+@command(app, "keygen", SshAccessSettings)
+def keygen(settings: SshAccessSettings) -> None:
+    """Make the relay's own ed25519 key; print the line for the store's authorized_keys."""
+    made = ssh_access.keygen(settings.ssh_key.expanduser())
+    out.print(made.public_key)
+    out.print("append this line to ~/.ssh/authorized_keys on the store:")
+    out.print(made.authorized_keys_line)
+
+
+@command(app, "check-key", SshAccessSettings)
+def check_key(settings: SshAccessSettings) -> None:
+    """Log in at the store with the relay's key, without asking anything, and print its host name."""
+    out.print(
+        ssh_access.check_key(
+            _host(settings), key=settings.ssh_key.expanduser(), known_hosts=settings.known_hosts.expanduser()
+        )
+    )
+
+
+@command(app, "trust-host", SshAccessSettings)
+def trust_host(settings: SshAccessSettings) -> None:
+    """Show the store's host key; with --fingerprint, pin it in known_hosts where it is that one."""
+    scanned = ssh_access.scan_host_key(_host(settings))
+    out.print(f"{_host(settings)} has {scanned.fingerprint}")
+    if not settings.fingerprint:
+        out.print(f"if that is right: xperience relay trust-host … --fingerprint {scanned.fingerprint}")
+        return
+    ssh_access.trust(scanned, settings.fingerprint, settings.known_hosts.expanduser())
+    out.print(f"pinned in {settings.known_hosts}")
+
+
+def _host(settings: SshAccessSettings) -> str:
+    if not settings.transfer_host:
+        raise UsageError("no host", where="--transfer-host", fix="Give user@host[:port].")
+    return settings.transfer_host
+
+
+def preflight(settings: RelayRunSettings) -> None:
+    """Look at everything that would stop the job later: token, gate, files, scratch, store."""
+    configure_log(settings.log_format, settings.log_level)
+    selection = open_selection(settings, offline=True)
+    checks = [*hub_checks(open_hub(settings, selection), selection), scratch_check(settings, selection)]
+    try:
+        with open_store(settings, scratch=settings.relay_root.expanduser()) as store:
+            checks.extend(store_checks(settings, selection, store))
+    except XperienceError as error:
+        checks.append(Check.failed("store", error))
+    if settings.json_output:
+        print_json([{**asdict(check), "exit_code": int(check.exit_code)} for check in checks])
+    else:
+        print_table(
+            "preflight", ("check", "", "found"),
+            [(check.name, "ok" if check.ok else "FAILED", check.detail) for check in checks],
+        )  # fmt: skip
+    for check in checks:
+        if not check.ok:
+            raise XperienceError(
+                f"preflight: {check.name} failed", why=check.detail, fix=check.fix, exit_code=check.exit_code
+            )

@@ -1,0 +1,1 @@
+"""Hub to scratch to store: planned, pipelined, verified, resumable."""

@@ -1,0 +1,254 @@
+"""The ledger: what is known of every file, in SQLite on the scratch volume.
+
+A state is committed after its effect, and every effect can be repeated, so that a kill -9 at any moment costs work and
+never bytes. TRUNCATE journal with synchronous=FULL: works on every file system, 10⁴ commits a job are nothing.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+
+from xperience.common.errors import BadDataError, ConfigurationError, NoSpaceError, TryAgainError
+from xperience.relay.plan import Batch
+
+SCHEMA_VERSION = 1
+
+
+class State(StrEnum):
+    """Where a file is, in order."""
+
+    PLANNED = "planned"
+    DOWNLOADING = "downloading"
+    DOWNLOADED = "downloaded"  # sha256 equal to the hub's
+    SENDING = "sending"
+    SENT = "sent"
+    VERIFIED = "verified"  # the store's own hash equals the one of the read that matched the hub's
+    RELEASED = "released"  # scratch copy gone
+
+
+ON_SCRATCH = (State.DOWNLOADING, State.DOWNLOADED, State.SENDING, State.SENT, State.VERIFIED)
+ARRIVED = (State.VERIFIED, State.RELEASED)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFile:
+    """One row: identity at the hub, place in the plan, state, and what was computed and recorded on the way."""
+
+    path: str
+    position: int
+    batch: int
+    size_bytes: int
+    hub_sha256: str | None
+    hub_git_sha1: str | None
+    state: State
+    sha256: str | None
+    md5: str | None
+    multipart_etag: str | None
+    execute_id: str | None
+    job_id: int | None
+    verified_how: str | None
+    etag: str | None
+    part_bytes: int | None
+    version_id: str | None
+    downloads: int
+    sends: int
+    download_started_at: float | None
+    downloaded_at: float | None
+    send_started_at: float | None
+    verified_at: float | None
+
+
+COLUMNS = tuple(field.name for field in fields(LedgerFile))
+TABLES = """
+CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE file (
+  path TEXT PRIMARY KEY, position INTEGER NOT NULL, batch INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
+  hub_sha256 TEXT, hub_git_sha1 TEXT, state TEXT NOT NULL,
+  sha256 TEXT, md5 TEXT, multipart_etag TEXT, execute_id TEXT, job_id INTEGER,
+  verified_how TEXT, etag TEXT, part_bytes INTEGER, version_id TEXT,
+  downloads INTEGER NOT NULL DEFAULT 0, sends INTEGER NOT NULL DEFAULT 0,
+  download_started_at REAL, downloaded_at REAL, send_started_at REAL, verified_at REAL
+) STRICT;
+CREATE INDEX file_by_state ON file (state, position);
+"""
+
+
+class Ledger:
+    """Thread-safe; several processes may have it open, each leg writes its own states."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self.created = False
+        self._lock = threading.RLock()
+        with self._named_errors():
+            self._open(read_only)
+
+    def _open(self, read_only: bool) -> None:
+        if read_only:
+            self._db = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, check_same_thread=False, timeout=60)
+        else:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.path, check_same_thread=False, timeout=60, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=TRUNCATE")
+            self._db.execute("PRAGMA synchronous=FULL")
+        verdict = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0 and not read_only:
+            with self._transaction():
+                if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+                    for statement in TABLES.split(";"):
+                        self._db.execute(statement)
+                    self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+                    self.created = True
+        elif version != SCHEMA_VERSION:
+            raise ConfigurationError(
+                "ledger has another schema", where=str(self.path),
+                why=f"version {version}, this program writes {SCHEMA_VERSION}",
+                fix="Finish the job with the program that began it, or move the ledger away: a new one is rebuilt "
+                "from what the store holds.",
+            )  # fmt: skip
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """SQLite's errors as ours, with what to do."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            text = str(error)
+            if "full" in text:
+                raise NoSpaceError("ledger cannot be written", where=str(self.path), why=text) from error
+            if "locked" in text or "busy" in text:
+                raise TryAgainError("ledger is locked", where=str(self.path), why=text) from error
+            raise ConfigurationError(
+                "ledger cannot be used", where=str(self.path), why=text,
+                fix="The scratch volume has to be writable by this user.",
+            ) from error  # fmt: skip
+        except sqlite3.DatabaseError as error:
+            raise BadDataError(
+                "ledger is damaged", where=str(self.path), why=str(error),
+                fix="Move it away and run again: it is rebuilt by verifying what the store holds; nothing is released.",
+            ) from error  # fmt: skip
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._named_errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._db.close()
+
+    def bind(self, **job: str) -> None:
+        """Remember what this ledger is of (repository, revision, store); ConfigurationError where it is of another."""
+        with self._transaction() as db:
+            known = dict(db.execute("SELECT name, value FROM job").fetchall())
+            for name, value in job.items():
+                if known.get(name, value) != value:
+                    raise ConfigurationError(
+                        f"ledger belongs to another {name.replace('_', ' ')}", where=str(self.path),
+                        why=f"it says {known[name]}, this run {value}", fix="Use another --relay-root for another job.",
+                    )  # fmt: skip
+                db.execute("INSERT OR IGNORE INTO job VALUES (?, ?)", (name, value))
+
+    def job(self) -> dict[str, str]:
+        """What `bind` remembered."""
+        with self._lock, self._named_errors():
+            return dict(self._db.execute("SELECT name, value FROM job").fetchall())
+
+    def load(self, batches: Iterable[Batch]) -> None:
+        """Bring the plan in: new files are planned, known ones keep their state, those no longer selected go.
+
+        A file whose identity changed starts anew.
+        """
+        rows: list[tuple[str, int, int, int | None, str | None, str | None]] = []
+        for batch in batches:
+            for file in batch.files:
+                rows.append((file.path, len(rows), batch.index, file.size_bytes, file.sha256, file.git_sha1))
+        with self._transaction() as db:
+            db.execute("CREATE TEMP TABLE IF NOT EXISTS selected (path TEXT PRIMARY KEY)")
+            db.execute("DELETE FROM selected")
+            db.executemany("INSERT INTO selected VALUES (?)", [(row[0],) for row in rows])
+            db.execute("DELETE FROM file WHERE path NOT IN (SELECT path FROM selected)")
+            db.executemany(
+                "DELETE FROM file WHERE path = ? AND (size_bytes <> ? OR hub_sha256 IS NOT ? OR hub_git_sha1 IS NOT ?)",
+                [(path, size, sha256, git) for path, _, _, size, sha256, git in rows],
+            )
+            db.executemany(
+                "INSERT INTO file (path, position, batch, size_bytes, hub_sha256, hub_git_sha1, state)"
+                " VALUES (?, ?, ?, ?, ?, ?, 'planned')"
+                " ON CONFLICT (path) DO UPDATE SET position = excluded.position, batch = excluded.batch",
+                rows,
+            )
+
+    def files(self, *states: State) -> list[LedgerFile]:
+        """Rows in plan order; all, or those in the given states."""
+        wanted = f" WHERE state IN ({','.join('?' * len(states))})" if states else ""
+        return self._select(f"{wanted} ORDER BY position", states)
+
+    def first(self, state: State) -> LedgerFile | None:
+        """The first file in this state, in plan order."""
+        rows = self._select(" WHERE state = ? ORDER BY position LIMIT 1", (state,))
+        return rows[0] if rows else None
+
+    def file(self, path: str) -> LedgerFile | None:
+        """One row."""
+        rows = self._select(" WHERE path = ?", (path,))
+        return rows[0] if rows else None
+
+    def _select(self, where: str, values: tuple[str, ...]) -> list[LedgerFile]:
+        with self._lock, self._named_errors():
+            rows = self._db.execute(f"SELECT {','.join(COLUMNS)} FROM file{where}", values).fetchall()  # noqa: S608
+        return [LedgerFile(**{**dict(zip(COLUMNS, row, strict=True)), "state": State(row[6])}) for row in rows]
+
+    def totals(self) -> dict[State, tuple[int, int]]:
+        """Files and bytes by state; states without files are there with zeros."""
+        with self._lock, self._named_errors():
+            found = self._db.execute("SELECT state, count(*), sum(size_bytes) FROM file GROUP BY state").fetchall()
+        by_state = {State(state): (count, size) for state, count, size in found}
+        return {state: by_state.get(state, (0, 0)) for state in State}
+
+    def scratch_bytes(self) -> int:
+        """Bytes reserved on scratch: every file from its admission to its release."""
+        totals = self.totals()
+        return sum(totals[state][1] for state in ON_SCRATCH)
+
+    def set(self, path: str, state: State, **columns: str | float | None) -> None:
+        """Commit a file's state with the columns that go with it."""
+        columns.update(_stamps(state))
+        names = "".join(f", {name} = ?" for name in columns)
+        counted = {State.DOWNLOADING: ", downloads = downloads + 1", State.SENDING: ", sends = sends + 1"}
+        with self._transaction() as db:
+            done = db.execute(
+                f"UPDATE file SET state = ?{names}{counted.get(state, '')} WHERE path = ?",  # noqa: S608
+                (state, *columns.values(), path),
+            )
+            if done.rowcount != 1:
+                raise BadDataError("file is not in the ledger", where=path)
+
+    def record(self, path: str, **columns: str | float | None) -> None:
+        """Commit columns of a file without a change of state."""
+        names = ", ".join(f"{name} = ?" for name in columns)
+        with self._transaction() as db:
+            db.execute(f"UPDATE file SET {names} WHERE path = ?", (*columns.values(), path))  # noqa: S608
+
+
+def _stamps(state: State) -> dict[str, float]:
+    column = {
+        State.DOWNLOADING: "download_started_at", State.DOWNLOADED: "downloaded_at",
+        State.SENDING: "send_started_at", State.VERIFIED: "verified_at",
+    }.get(state)  # fmt: skip
+    return {column: time.time()} if column else {}

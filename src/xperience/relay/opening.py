@@ -1,0 +1,58 @@
+"""What a run needs before it starts: the selection, pinned, and the hub it comes from."""
+
+import json
+from pathlib import Path
+
+from xperience.common.errors import UsageError
+from xperience.common.files import write_atomic
+from xperience.common.settings import HubSettings, RelayRunSettings
+from xperience.hub.client import Hub
+from xperience.selection.model import Selection
+from xperience.selection.pin import pin_file
+from xperience.selection.plan_file import read_selection
+
+PINNED_NAME = "relay_selection.json"
+SETTINGS_NAME = "relay_settings.json"
+
+
+def open_hub(settings: HubSettings, selection: Selection) -> Hub:
+    """The hub client of a selection's repository."""
+    return Hub(
+        selection.repo_id, selection.repo_type, endpoint=settings.hf_endpoint, token=settings.hf_token(),
+        timeout_seconds=settings.hub_timeout_seconds,
+    )  # fmt: skip
+
+
+def open_selection(settings: RelayRunSettings, *, offline: bool = False, keep: bool = True) -> Selection:
+    """Read the selection; where it lacks sizes and hashes, pin it with one call and keep the result in scratch."""
+    path = settings.selection_json.expanduser()
+    selection = read_selection(path)
+    if selection.pinned or offline:
+        return selection
+    pinned_path = settings.relay_root.expanduser() / PINNED_NAME
+    if pinned_path.exists():
+        known = read_selection(pinned_path)
+        if known.parent_sha256 == selection.source_sha256:
+            return known
+    hub = open_hub(settings, selection)
+    identities = hub.identities([file.path for file in selection.files], selection.revision)
+    artefact = pin_file(path, identities)
+    if keep:
+        artefact.write(pinned_path)
+    return artefact.selection()
+
+
+def save_settings(settings: RelayRunSettings) -> None:
+    """Keep a run's settings for `relay resume`; there is no secret among them."""
+    place = settings.relay_root.expanduser() / SETTINGS_NAME
+    write_atomic(place, settings.model_dump_json(indent=2) + "\n")
+
+
+def saved_settings(relay_root: Path) -> RelayRunSettings:
+    """The settings of the run that was last begun in this scratch."""
+    place = relay_root.expanduser() / SETTINGS_NAME
+    if not place.exists():
+        raise UsageError(
+            "nothing to resume", where=str(relay_root), why=f"no {SETTINGS_NAME} there", fix="Begin with `relay run`."
+        )
+    return RelayRunSettings.model_validate(json.loads(place.read_text()))

@@ -1,0 +1,115 @@
+"""What a run has moved so far: counters per leg, rates, time left; what progress, metrics and summary say."""
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from prometheus_client import Counter as MetricCounter
+from prometheus_client import Gauge
+
+from xperience.common.metrics import REGISTRY
+
+RATE_WINDOW_SECONDS = 20.0
+
+BYTES = MetricCounter("xperience_relay_bytes", "Bytes moved.", ["leg"], registry=REGISTRY)
+BUSY = MetricCounter("xperience_relay_leg_busy_seconds", "Seconds with work in a leg.", ["leg"], registry=REGISTRY)
+RETRIES = MetricCounter("xperience_relay_retries", "Tries that were repeated.", ["leg", "reason"], registry=REGISTRY)
+MISMATCHES = MetricCounter("xperience_relay_hash_mismatch", "Files whose hash was not the hub's.", registry=REGISTRY)
+FILES = Gauge("xperience_relay_files", "Files by state.", ["state"], registry=REGISTRY)
+SCRATCH = Gauge("xperience_relay_scratch_bytes", "Scratch: reserved, budget, free.", ["kind"], registry=REGISTRY)
+ETA = Gauge("xperience_relay_eta_seconds", "Time left at the rate of now.", registry=REGISTRY)
+LAST = Gauge(
+    "xperience_relay_last_progress_timestamp_seconds", "Unix time of a leg's last byte.", ["leg"], registry=REGISTRY
+)
+
+
+@dataclass
+class Leg:
+    """Counters of one leg; `moved_bytes` counts the wire, repeats included."""
+
+    name: str
+    moved_bytes: int = 0
+    busy_seconds: float = 0.0
+    retries: Counter[str] = field(default_factory=Counter)
+    active: int = 0
+    _since: float = 0.0
+    _samples: deque[tuple[float, int]] = field(default_factory=deque)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, count: int) -> None:
+        """Count bytes."""
+        with self._lock:
+            self.moved_bytes += count
+        BYTES.labels(self.name).inc(count)
+        LAST.labels(self.name).set_to_current_time()
+
+    def retry(self, reason: str) -> None:
+        """Count a repeated try."""
+        with self._lock:
+            self.retries[reason] += 1
+        RETRIES.labels(self.name, reason).inc()
+
+    def enter(self) -> None:
+        """One more file in work; the leg is busy while there is at least one."""
+        with self._lock:
+            if self.active == 0:
+                self._since = time.monotonic()
+            self.active += 1
+
+    def leave(self) -> None:
+        """One file less in work."""
+        with self._lock:
+            self.active -= 1
+            if self.active == 0:
+                spent = time.monotonic() - self._since
+                self.busy_seconds += spent
+                BUSY.labels(self.name).inc(spent)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """`enter` and `leave` around a block."""
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    def rate(self) -> float:
+        """Bytes per second over the last window; call it regularly."""
+        now = time.monotonic()
+        with self._lock:
+            self._samples.append((now, self.moved_bytes))
+            while len(self._samples) > 2 and now - self._samples[0][0] > RATE_WINDOW_SECONDS:
+                self._samples.popleft()
+            (then, before), (_, after) = self._samples[0], self._samples[-1]
+        return (after - before) / (now - then) if now > then else 0.0
+
+
+class Progress:
+    """Both legs of this process."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.download = Leg("download")
+        self.transfer = Leg("transfer")
+        self.mismatches = 0
+        self.peak_scratch_bytes = 0
+
+    @property
+    def wall_seconds(self) -> float:
+        """Since the run began."""
+        return time.monotonic() - self.started
+
+    def mismatch(self) -> None:
+        """A hash was not the hub's."""
+        self.mismatches += 1
+        MISMATCHES.inc()
+
+    def reserved(self, reserved_bytes: int, budget_bytes: int, free_bytes: int) -> None:
+        """Note the use of scratch."""
+        self.peak_scratch_bytes = max(self.peak_scratch_bytes, reserved_bytes)
+        for kind, value in (("reserved", reserved_bytes), ("budget", budget_bytes), ("free", free_bytes)):
+            SCRATCH.labels(kind).set(value)

@@ -1,0 +1,125 @@
+"""The run's summary: what moved, how fast, how much the legs overlapped, batch by batch, and how it ended."""
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from xperience.common.evidence import Evidence
+from xperience.relay.ledger import ARRIVED, LedgerFile
+from xperience.relay.progress import Leg, Progress
+
+Status = Literal["running", "complete", "downloaded", "failed", "stopped", "dry-run"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LegSummary(_Part):
+    """One leg in this process; `moved_bytes` counts repeats, `bytes_per_second` is over its busy time."""
+
+    moved_bytes: int
+    busy_seconds: float
+    bytes_per_second: float
+    retries: dict[str, int]
+
+
+class BatchSummary(_Part):
+    """One batch over all runs of the job; Unix times."""
+
+    index: int
+    files: int
+    size_bytes: int
+    arrived_files: int
+    download_seconds: float | None
+    transfer_seconds: float | None
+    wall_seconds: float | None
+
+
+class RelaySummary(Evidence):
+    """`overlap` is the slower leg's busy time over wall time: 1.0 is a perfect pipeline, 0.5 two legs in turn."""
+
+    SCHEMA: ClassVar[str] = "xperience.relay-summary/1"
+
+    status: Status
+    cause: str | None
+    repo_id: str
+    revision: str
+    store: str
+    files: int
+    size_bytes: int
+    arrived_files: int
+    arrived_bytes: int
+    wall_seconds: float
+    overlap: float
+    download: LegSummary
+    transfer: LegSummary
+    hash_mismatches: int
+    scratch_budget_bytes: int
+    peak_scratch_bytes: int
+    batches: list[BatchSummary]
+
+
+def leg_summary(leg: Leg) -> LegSummary:
+    """Figures of a leg that has ended."""
+    rate = leg.moved_bytes / leg.busy_seconds if leg.busy_seconds else 0.0
+    return LegSummary(
+        moved_bytes=leg.moved_bytes,
+        busy_seconds=round(leg.busy_seconds, 3),
+        bytes_per_second=round(rate),
+        retries=dict(leg.retries),
+    )
+
+
+def batch_summaries(files: list[LedgerFile]) -> list[BatchSummary]:
+    """Per-batch times from the ledger's stamps; a time is None until its batch has ended."""
+    batches: dict[int, list[LedgerFile]] = {}
+    for file in files:
+        batches.setdefault(file.batch, []).append(file)
+    return [_batch_summary(index, batches[index]) for index in sorted(batches)]
+
+
+def _batch_summary(index: int, files: list[LedgerFile]) -> BatchSummary:
+    def span(first: list[float | None], last: list[float | None]) -> float | None:
+        known = [stamp for stamp in first if stamp is not None]
+        ends = [stamp for stamp in last if stamp is not None]
+        return round(max(ends) - min(known), 3) if known and len(ends) == len(files) else None
+
+    return BatchSummary(
+        index=index,
+        files=len(files),
+        size_bytes=sum(file.size_bytes for file in files),
+        arrived_files=sum(file.state in ARRIVED for file in files),
+        download_seconds=span([file.download_started_at for file in files], [file.downloaded_at for file in files]),
+        transfer_seconds=span([file.send_started_at for file in files], [file.verified_at for file in files]),
+        wall_seconds=span([file.download_started_at for file in files], [file.verified_at for file in files]),
+    )
+
+
+def summarise(
+    status: Status, cause: str | None, job: dict[str, str], files: list[LedgerFile], progress: Progress, budget: int
+) -> RelaySummary:
+    """The summary of this moment."""
+    arrived = [file for file in files if file.state in ARRIVED]
+    wall_seconds = progress.wall_seconds
+    slower = max(progress.download.busy_seconds, progress.transfer.busy_seconds)
+    return RelaySummary(
+        inputs={"selection": job.get("selection_sha256", "")},
+        status=status,
+        cause=cause,
+        repo_id=job["repository"],
+        revision=job["revision"],
+        store=job["store"],
+        files=len(files),
+        size_bytes=sum(file.size_bytes for file in files),
+        arrived_files=len(arrived),
+        arrived_bytes=sum(file.size_bytes for file in arrived),
+        wall_seconds=round(wall_seconds, 3),
+        overlap=round(slower / wall_seconds, 4) if wall_seconds else 0.0,
+        download=leg_summary(progress.download),
+        transfer=leg_summary(progress.transfer),
+        hash_mismatches=progress.mismatches,
+        scratch_budget_bytes=budget,
+        peak_scratch_bytes=progress.peak_scratch_bytes,
+        batches=batch_summaries(files),
+    )

@@ -1,0 +1,246 @@
+"""The transfer leg: scratch to store, verified by the store's own hash, then released."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from xperience.common.errors import BadDataError, TryAgainError, UnavailableError, XperienceError
+from xperience.relay import locks
+from xperience.relay.download_leg import file_of
+from xperience.relay.events import Events
+from xperience.relay.ledger import ARRIVED, Ledger, LedgerFile, State
+from xperience.relay.progress import Progress
+from xperience.relay.scratch import Scratch
+from xperience.store.base import Expected, JobId, Phase, Store, Verified
+
+WAITING = (State.DOWNLOADED, State.SENDING, State.SENT)
+POLL_SECONDS = (0.05, 0.5)  # of a job: short for short ones, at most this for long ones
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRules:
+    """Connections of the whole leg, the byte range that makes one worth it, tries of one file in a row.
+
+    `alone_wait_seconds`: how long a leg that runs alone waits for the other; None where both run.
+    """
+
+    connections: int
+    range_bytes: int
+    threshold_bytes: int
+    chunked: bool
+    retries: int
+    delete: bool
+    alone_wait_seconds: float | None
+
+
+class TransferLeg:
+    """One thread per file in flight; each walks its file through the states, from wherever it stands."""
+
+    def __init__(
+        self, ledger: Ledger, scratch: Scratch, store: Store, events: Events, progress: Progress, rules: TransferRules,
+        *, stop: threading.Event, on_released: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self.ledger, self.scratch, self.store, self.events, self.progress = ledger, scratch, store, events, progress
+        self.rules, self.stop, self.on_released = rules, stop, on_released
+        self._news = threading.Condition()
+        self._streams: dict[str, int] = {}
+        self._sent_bytes: dict[str, int] = {}
+        self._idle_since: float | None = None
+
+    def wake(self) -> None:
+        """A file was downloaded, or a connection came free."""
+        with self._news:
+            self._news.notify_all()
+
+    def run(self) -> None:
+        """Carry every file to its end; returns when all are there, or when `stop` is set; raises the first error."""
+        running: dict[Future[None], str] = {}
+        with ThreadPoolExecutor(2 * self.rules.connections, thread_name_prefix="transfer") as pool:
+            try:
+                while not self.stop.is_set() and not self._finished():
+                    in_flight = set(running.values())
+                    for file, streams in self._allot(in_flight):
+                        self._streams[file.path] = streams
+                        running[pool.submit(self._carry, file.path)] = file.path
+                    with self._news:
+                        self._news.wait(0.2)
+                    done, _ = wait(running, timeout=0, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        self._streams.pop(running.pop(future))
+                        future.result()
+            finally:
+                # An error of one file ends the others too: the pool's threads look at `stop`.
+                if not self._finished():
+                    self.stop.set()
+
+    def _finished(self) -> bool:
+        totals = self.ledger.totals()
+        waiting = sum(count for state, (count, _) in totals.items() if state not in ARRIVED)
+        unreleased = totals[State.VERIFIED][0] if self.rules.delete else 0
+        return waiting + unreleased == 0
+
+    def _allot(self, in_flight: set[str]) -> list[tuple[LedgerFile, int]]:
+        """Which files start now, and with how many connections.
+
+        Many files waiting: one connection each. Few: they share what is free. Those that wait for no connection
+        (sent, verified) start at once.
+        """
+        states = (*WAITING, State.VERIFIED) if self.rules.delete else WAITING
+        ready = [file for file in self.ledger.files(*states) if file.path not in in_flight]
+        self._check_that_somebody_downloads(bool(ready or in_flight))
+        started = [(file, 0) for file in ready if file.state in (State.SENT, State.VERIFIED)]
+        sending = [file for file in ready if file.state in (State.DOWNLOADED, State.SENDING)]
+        free = self.rules.connections - sum(self._streams.values())
+        room = 2 * self.rules.connections - len(in_flight) - len(started)
+        while sending and free > 0 and room > 0:
+            file = sending.pop(0)
+            streams = min(max(1, free // (len(sending) + 1)), self._useful_streams(file.size_bytes), free)
+            started.append((file, streams))
+            free -= streams
+            room -= 1
+        return started
+
+    def _useful_streams(self, size_bytes: int) -> int:
+        if not self.rules.chunked or size_bytes < self.rules.threshold_bytes:
+            return 1
+        return max(1, -(-size_bytes // self.rules.range_bytes))
+
+    def _check_that_somebody_downloads(self, busy: bool) -> None:
+        if self.rules.alone_wait_seconds is None:
+            return
+        now = time.monotonic()
+        if busy or self._idle_since is None or locks.is_held(self.scratch.root, "download"):
+            self._idle_since = now
+        elif now - self._idle_since > self.rules.alone_wait_seconds:
+            raise TryAgainError(
+                "nothing to transfer and no process downloads",
+                where=str(self.scratch.root),
+                fix="Start `relay run --legs download` on the same --relay-root; the transfer goes on when run again.",
+            )
+
+    def _carry(self, path: str) -> None:
+        """Walk one file from its state to the last one; every step can be repeated after a kill at any line."""
+        tries = 0
+        with self.progress.transfer.working():
+            while not self.stop.is_set():
+                file = file_of(self.ledger, path)
+                try:
+                    if not self._step(file):
+                        return
+                except UnavailableError as error:
+                    tries += 1
+                    self._again(path, "unavailable", error, tries)
+                except _Mismatch:
+                    tries += 1
+                    self.progress.mismatch()
+                    mismatch = BadDataError(
+                        "the store's copy has another hash after it was sent", where=f"{self.store.target}/{path}",
+                        why=f"expected sha256 {file.sha256}", fix="Check the disks and memory of relay and store.",
+                    )  # fmt: skip
+                    self._again(path, "mismatch", mismatch, tries)
+                    self.ledger.set(path, State.DOWNLOADED)
+
+    def _again(self, path: str, reason: str, error: XperienceError, tries: int) -> None:
+        if tries > self.rules.retries:
+            raise error
+        self.progress.transfer.retry(reason)
+        self.events.add("transfer_retried", path=path, reason=reason, why=str(error), tries=tries)
+        self.stop.wait(min(30.0, 0.2 * 2**tries))
+
+    def _step(self, file: LedgerFile) -> bool:
+        """One state on; False at the end of the way."""
+        match file.state:
+            case State.DOWNLOADED:
+                self._start(file)
+            case State.SENDING:
+                self._finish_sending(file)
+            case State.SENT:
+                self._verify(file)
+            case State.VERIFIED if self.rules.delete:
+                self.scratch.release(file.path)
+                self.ledger.set(file.path, State.RELEASED)
+                self.on_released()
+            case _:
+                return False
+        return True
+
+    def _group(self, path: str) -> str:
+        return f"xperience/{path}"
+
+    def _start(self, file: LedgerFile) -> None:
+        if not self.scratch.path_of(file.path).exists():
+            self.events.add("scratch_copy_missing", path=file.path)
+            self.ledger.set(file.path, State.PLANNED)
+            raise TryAgainError(
+                "a scratch copy has gone", where=file.path, why="somebody deleted it",
+                fix="Run again: it is downloaded anew.",
+            )  # fmt: skip
+        streams = self._streams[file.path] = self._streams[file.path] or 1  # 0: sent before, and now once more
+        self.ledger.set(file.path, State.SENDING, execute_id=None, job_id=None)
+        job = self.store.start_send(
+            self.scratch.data, file.path, size_bytes=file.size_bytes, streams=streams, group=self._group(file.path)
+        )
+        self.ledger.record(file.path, execute_id=job.execute_id, job_id=job.job_id)
+        self.events.add("send_started", path=file.path, streams=streams, job_id=job.job_id, batch=file.batch)
+
+    def _finish_sending(self, file: LedgerFile) -> None:
+        """Follow the job that the ledger names; a job that nobody knows any more is stopped, and the file sent anew."""
+        job = JobId(file.execute_id, file.job_id) if file.execute_id and file.job_id is not None else None
+        phase = self._follow(file, job) if job else Phase.UNKNOWN
+        if phase is Phase.RUNNING:
+            return  # stop was set
+        self._sent_bytes.pop(file.path, None)
+        if phase is Phase.FINISHED:
+            self.ledger.set(file.path, State.SENT)
+            self._streams[file.path] = 0
+            self.wake()
+            self.events.add("sent", path=file.path)
+            return
+        # A kill between start and commit: the copy may be whole already, or some rclone may still write it.
+        self.store.stop_group(self._group(file.path))
+        verified = self.store.verify(file.path, _expected(file))
+        if verified is None:
+            self.ledger.set(file.path, State.DOWNLOADED)
+        else:
+            self._commit(file, verified)
+
+    def _follow(self, file: LedgerFile, job: JobId) -> Phase:
+        started = time.monotonic()
+        while True:
+            state = self.store.job(job, self._group(file.path))
+            new = state.sent_bytes - self._sent_bytes.get(file.path, 0)
+            if new > 0:
+                self._sent_bytes[file.path] = state.sent_bytes
+                self.progress.transfer.add(new)
+            if state.phase is Phase.FAILED:
+                self.ledger.set(file.path, State.DOWNLOADED)
+                self._sent_bytes.pop(file.path, None)
+                raise self.store.error_of(state.error, file.path)
+            if state.phase is not Phase.RUNNING:
+                return state.phase
+            if self.stop.wait(min(POLL_SECONDS[1], max(POLL_SECONDS[0], (time.monotonic() - started) / 20))):
+                return Phase.RUNNING
+
+    def _verify(self, file: LedgerFile) -> None:
+        verified = self.store.verify(file.path, _expected(file))
+        if verified is None:
+            raise _Mismatch
+        self._commit(file, verified)
+
+    def _commit(self, file: LedgerFile, verified: Verified) -> None:
+        self.ledger.set(
+            file.path, State.VERIFIED, verified_how=verified.how, etag=verified.etag, part_bytes=verified.part_bytes,
+            version_id=verified.version_id, execute_id=None, job_id=None,
+        )  # fmt: skip
+        self.events.add("verified", path=file.path, how=verified.how, sha256=file.sha256)
+
+
+class _Mismatch(Exception):
+    """The store's hash of a file is not the one of the read that matched the hub's."""
+
+
+def _expected(file: LedgerFile) -> Expected:
+    assert file.sha256 is not None  # noqa: S101  every file past downloading has it
+    return Expected(file.sha256, file.size_bytes, file.md5, file.multipart_etag)

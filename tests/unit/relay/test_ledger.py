@@ -1,0 +1,125 @@
+import sqlite3
+import threading
+
+import pytest
+
+from xperience.common.errors import BadDataError, ConfigurationError, StoppedError, TryAgainError
+from xperience.relay import locks
+from xperience.relay.ledger import Ledger, State
+from xperience.relay.plan import Batch, plan_batches
+from xperience.selection.model import SelectedFile, Selection
+
+
+def batches(**sizes: int) -> tuple[Batch, ...]:
+    files = tuple(SelectedFile(path, size, path * 32) for path, size in sizes.items())
+    return plan_batches(Selection("o/n", "dataset", "0" * 40, files, (), ""), max_bytes=100, max_episodes=9)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    made = Ledger(tmp_path / "ledger.sqlite")
+    made.load(batches(a=1, b=2, c=3))
+    yield made
+    made.close()
+
+
+def test_a_state_survives_the_process_and_planning_again(ledger):
+    ledger.set("b", State.DOWNLOADED, sha256="x")
+    again = Ledger(ledger.path)
+    again.load(batches(a=1, b=2, c=3))
+    assert not again.created
+    assert again.file("b").state is State.DOWNLOADED
+    assert again.file("b").sha256 == "x"
+    again.close()
+
+
+def test_files_come_in_plan_order_from_large_to_small(ledger):
+    assert [file.path for file in ledger.files()] == ["c", "b", "a"]
+    assert ledger.first(State.PLANNED).path == "c"
+
+
+def test_scratch_counts_bytes_from_admission_to_release(ledger):
+    ledger.set("c", State.DOWNLOADING)
+    ledger.set("b", State.VERIFIED)
+    assert ledger.scratch_bytes() == 5
+    ledger.set("b", State.RELEASED)
+    assert ledger.scratch_bytes() == 3
+
+
+def test_a_file_whose_identity_changed_starts_anew_and_a_deselected_one_goes(ledger):
+    ledger.set("b", State.RELEASED)
+    ledger.set("c", State.RELEASED)
+    ledger.load(batches(a=1, b=7))
+    assert [(file.path, file.state) for file in ledger.files()] == [("b", State.PLANNED), ("a", State.PLANNED)]
+
+
+def test_a_ledger_of_another_store_is_refused(ledger):
+    ledger.bind(repository="o/n", store="one")
+    with pytest.raises(ConfigurationError, match="another store"):
+        ledger.bind(repository="o/n", store="two")
+
+
+def test_sends_and_downloads_are_counted(ledger):
+    for _ in range(3):
+        ledger.set("a", State.SENDING)
+    assert ledger.file("a").sends == 3
+
+
+def test_a_truncated_ledger_is_said_to_be_damaged(tmp_path, ledger):
+    ledger.close()
+    content = ledger.path.read_bytes()
+    broken = tmp_path / "broken.sqlite"
+    broken.write_bytes(content[: len(content) // 2])
+    with pytest.raises(BadDataError, match="Move it away"):
+        Ledger(broken)
+    ledger._open(False)  # the fixture closes it
+
+
+def test_a_ledger_of_another_schema_is_refused(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version=99")
+    db.close()
+    with pytest.raises(ConfigurationError, match="version 99"):
+        Ledger(path)
+
+
+def test_two_connections_write_without_losing_anything(ledger):
+    other = Ledger(ledger.path)
+
+    def write(target, path):
+        for state in (State.DOWNLOADING, State.DOWNLOADED, State.SENDING, State.SENT) * 5:
+            target.set(path, state)
+
+    threads = [threading.Thread(target=write, args=pair) for pair in ((ledger, "a"), (other, "b"), (ledger, "c"))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {file.state for file in ledger.files()} == {State.SENT}
+    assert {file.sends for file in ledger.files()} == {5}
+    other.close()
+
+
+def test_a_second_holder_of_a_leg_is_told_to_try_again(tmp_path):
+    stop = threading.Event()
+    with locks.hold_leg(tmp_path, "download", wait_seconds=0, stop=stop):
+        assert locks.is_held(tmp_path, "download")
+        with (
+            pytest.raises(TryAgainError, match="another process holds the download leg"),
+            locks.hold_leg(tmp_path, "download", wait_seconds=0.3, stop=stop),
+        ):
+            pass
+        stop.set()
+        with pytest.raises(StoppedError), locks.hold_leg(tmp_path, "download", wait_seconds=9, stop=stop):
+            pass
+    assert not locks.is_held(tmp_path, "download")
+
+
+def test_both_legs_may_be_held_at_once(tmp_path):
+    stop = threading.Event()
+    with (
+        locks.hold_leg(tmp_path, "download", wait_seconds=0, stop=stop),
+        locks.hold_leg(tmp_path, "transfer", wait_seconds=0, stop=stop),
+    ):
+        assert locks.is_held(tmp_path, "transfer")

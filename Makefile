@@ -1,0 +1,92 @@
+# Everything that a user or CI does with this repository; `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+WORKERS ?= 2
+
+export PYTHONDONTWRITEBYTECODE := 1
+export OMP_NUM_THREADS := 1
+
+##@ Use
+
+.PHONY: demo
+demo: $(READY) rclone sshd ## The relay on this machine: 16 synthetic episodes to SSH and to S3, with a kill -9 on the way
+	$(BIN)/xperience demo
+
+.PHONY: rclone
+rclone: ## Build rclone 1.76 from its Go module, once, into the user's cache
+	scripts/rclone
+
+.PHONY: pyz
+pyz: $(READY) ## One file that runs the relay on a host with nothing but Python and rclone
+	scripts/pyz
+
+##@ Test
+
+.PHONY: test
+test: ## All tests, and at the end what was skipped and why
+	scripts/test unit e2e
+
+.PHONY: test-unit
+test-unit: ## Unit tests: no servers, under a minute
+	scripts/test unit
+
+.PHONY: test-e2e
+test-e2e: ## Whole relays between a stand-in hub, a real sshd and a real S3 server
+	scripts/test e2e
+
+.PHONY: kill-soak
+kill-soak: $(READY) rclone sshd ## Runs with kill -9 at random moments: KILLS=200 (once, its log in docs/)
+	$(BIN)/python tests/e2e/kill_soak.py --kills $(or $(KILLS),200)
+
+##@ Develop
+
+.PHONY: lint
+lint: $(READY) ## ruff, mypy, import-linter, shellcheck, and docs/reference.md against the code
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment scripts/pyz .ci/run
+	$(BIN)/python scripts/reference.py --check
+
+.PHONY: format
+format: $(READY) ## Format the code
+	$(BIN)/ruff check --fix --silent || true
+	$(BIN)/ruff format
+
+.PHONY: docs
+docs: $(READY) ## Write docs/reference.md from the code
+	$(BIN)/python scripts/reference.py
+
+.PHONY: lock
+lock: $(READY) ## Resolve pyproject.toml into the hashed requirements
+	uv() { $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate "$$@"; }
+	uv pyproject.toml --output-file requirements/relay.txt
+	uv pyproject.toml --extra standin --group dev --output-file requirements/dev.txt
+	echo uv | uv - --output-file requirements/uv.txt
+
+.PHONY: clean
+clean: ## Remove what the targets made here (not the user's cache)
+	rm -rf $(VENV) build dist
+
+.PHONY: environment
+environment: $(READY) ## The Python environment in .venv
+
+$(READY): requirements/dev.txt requirements/uv.txt pyproject.toml scripts/environment
+	scripts/environment $(VENV)
+	touch $@
+
+.PHONY: sshd
+sshd:
+	scripts/debian-packages openssh-server:/usr/sbin/sshd openssh-client:ssh-keygen || true
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

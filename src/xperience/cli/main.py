@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from xperience import __version__
-from xperience.cli import relay
+from xperience.cli import relay, select
 from xperience.cli.flags import command
 from xperience.common.errors import ExitCode, XperienceError
 from xperience.common.settings import RelayRunSettings
@@ -17,6 +17,7 @@ CLICK_USAGE = 2  # what typer exits with where the command line is wrong
 app = typer.Typer(name="xperience", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+app.add_typer(select.app, name="select")
 app.add_typer(relay.app, name="relay")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
 

@@ -34,9 +34,9 @@ def test_drops_without_progress_end_the_run_after_the_budget(download, standin):
 
 
 def test_drops_with_progress_do_not_use_up_the_budget(download, standin, tmp_path):
-    for at_byte in range(10_000, 100_000, 10_000):
+    for at_byte in range(10_000, 50_000, 10_000):
         standin.faults.add("drop", path=BIG, at_byte=at_byte)
-    assert len(download(BIG, streams=1, retries=2).retries) == 9
+    assert len(download(BIG, streams=1, retries=2).retries) == 4
     assert arrived(standin, tmp_path)
 
 
@@ -62,8 +62,7 @@ def test_a_flipped_byte_in_a_file_without_lfs_entry_is_found_by_its_git_blob_id(
         download("readme.txt")
 
 
-@pytest.mark.parametrize("header", ["RateLimit", "Retry-After"])
-@pytest.mark.parametrize("route", ["resolve", "cdn"])
+@pytest.mark.parametrize(("header", "route"), [("RateLimit", "resolve"), ("Retry-After", "cdn")])
 def test_a_rate_limit_is_obeyed_by_all_streams(download, standin, tmp_path, header, route):
     # RateLimit's rounding adds a second of its own.
     seconds = 0 if header == "RateLimit" else 1

@@ -7,10 +7,10 @@ from pathlib import Path
 import typer
 
 from xperience import __version__
-from xperience.cli import relay, select
+from xperience.cli import demo, relay, select
 from xperience.cli.flags import command
 from xperience.common.errors import ExitCode, XperienceError
-from xperience.common.settings import RelayRunSettings
+from xperience.common.settings import DemoSettings, RelayRunSettings
 
 CLICK_USAGE = 2  # what typer exits with where the command line is wrong
 
@@ -20,6 +20,7 @@ app = typer.Typer(name="xperience", no_args_is_help=True, add_completion=False, 
 app.add_typer(select.app, name="select")
 app.add_typer(relay.app, name="relay")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
+command(app, "demo", DemoSettings)(demo.demo)
 
 
 @app.callback()

@@ -48,7 +48,7 @@ def _facts(selection: Selection) -> dict[str, object]:
 def _hub(settings: HubSettings, repo_id: str, repo_type: str) -> Hub:
     return Hub(
         repo_id, repo_type, endpoint=settings.hf_endpoint, token=settings.hf_token(),
-        timeout_seconds=settings.hub_timeout_seconds,
+        timeout_seconds=settings.hub_timeout_seconds, retries=settings.hub_retries,
     )  # fmt: skip
 
 

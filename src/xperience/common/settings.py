@@ -203,3 +203,9 @@ class SelectFromRepoSettings(HubSettings):
     exclude: list[str] = setting([], "Pattern of files to leave, repeatable; *.rrd is always left.")
     output: Path = setting(Path("selection.json"), "Where the selection goes.")
     json_output: bool = setting(False, "Print the result as JSON on stdout.")
+
+
+class DemoSettings(Settings):
+    """`xperience demo`."""
+
+    keep: Path | None = setting(None, "Folder in which everything of the demo stays; else a temporary one.")

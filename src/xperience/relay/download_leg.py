@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from xperience.common.errors import TryAgainError
 from xperience.common.identity import FileIdentity
@@ -10,41 +11,53 @@ from xperience.hub.client import Hub
 from xperience.hub.download import Downloaded, Downloader, DownloadTask
 from xperience.relay import locks
 from xperience.relay.events import Events
-from xperience.relay.ledger import Ledger, LedgerFile, State
+from xperience.relay.ledger import Ledger, State
 from xperience.relay.progress import Progress
 from xperience.relay.scratch import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadRules:
+    """Streams of the whole leg, bytes of a range, tries without progress, the store's part size where it has one.
+
+    `alone_wait_seconds`: how long a leg that runs alone waits for the other; None where both run.
+    """
+
+    streams: int
+    range_bytes: int
+    retries: int
+    part_bytes: int | None
+    alone_wait_seconds: float | None
 
 
 class DownloadLeg:
     """Feeds the downloader from the ledger and commits what it brings."""
 
     def __init__(
-        self, ledger: Ledger, budget: Budget, events: Events, progress: Progress, *, part_bytes: int | None,
-        stop: threading.Event, on_downloaded: Callable[[], None], alone_wait_seconds: float | None = None,
+        self, hub: Hub, ledger: Ledger, budget: Budget, events: Events, progress: Progress, rules: DownloadRules, *,
+        stop: threading.Event, on_downloaded: Callable[[], None],
     ) -> None:  # fmt: skip
-        self.ledger, self.budget, self.events, self.progress = ledger, budget, events, progress
-        self.part_bytes, self.stop, self.on_downloaded = part_bytes, stop, on_downloaded
-        self.alone_wait_seconds = alone_wait_seconds
+        self.ledger, self.budget, self.events, self.progress, self.rules = ledger, budget, events, progress, rules
+        self.on_downloaded = on_downloaded
         self._held_since: float | None = None
         self._lock = threading.Lock()
+        self._downloader = Downloader(
+            hub, ledger.job()["revision"], streams=rules.streams, range_bytes=rules.range_bytes, retries=rules.retries,
+            stop=stop, on_bytes=progress.download.add, on_retry=progress.download.retry, on_mismatch=self._mismatch,
+        )  # fmt: skip
 
     def resume(self) -> None:
         """Files that a dead run was downloading are planned again; what is on scratch of them is adopted."""
         for file in self.ledger.files(State.DOWNLOADING):
             self.ledger.set(file.path, State.PLANNED)
 
-    def run(self, hub: Hub, *, streams: int, range_bytes: int, retries: int) -> None:
+    def run(self) -> None:
         """Download all planned files; returns when they are, or when `stop` is set."""
-        self.downloader = Downloader(
-            hub, self.ledger.job()["revision"], streams=streams, range_bytes=range_bytes, retries=retries,
-            stop=self.stop, on_bytes=self.progress.download.add, on_retry=self.progress.download.retry,
-            on_mismatch=self._mismatch,
-        )  # fmt: skip
-        self.downloader.run(self._next_task, self._exhausted, self._done)
+        self._downloader.run(self._next_task, self._exhausted, self._done)
 
     def wake(self) -> None:
         """Scratch was released."""
-        self.downloader.wake()
+        self._downloader.wake()
 
     def _next_task(self) -> DownloadTask | None:
         with self._lock:
@@ -58,16 +71,16 @@ class DownloadLeg:
         self.progress.download.enter()
         self.events.add("download_started", path=file.path, batch=file.batch, size_bytes=file.size_bytes)
         identity = FileIdentity(file.path, file.size_bytes, file.hub_sha256, file.hub_git_sha1)
-        return DownloadTask(identity, self.budget.scratch.path_of(file.path), self.part_bytes)
+        return DownloadTask(identity, self.budget.scratch.path_of(file.path), self.rules.part_bytes)
 
     def _check_that_somebody_releases(self) -> None:
         """A prefetch-only process whose budget is full waits for a transfer leg, but not for ever."""
-        if self.alone_wait_seconds is None:
+        if self.rules.alone_wait_seconds is None:
             return
         now = time.monotonic()
         if self._held_since is None or locks.is_held(self.budget.scratch.root, "transfer"):
             self._held_since = now
-        elif now - self._held_since > self.alone_wait_seconds:
+        elif now - self._held_since > self.rules.alone_wait_seconds:
             raise TryAgainError(
                 "scratch budget is full and no process transfers", where=str(self.budget.scratch.root),
                 fix="Start `relay run --legs transfer` on the same --relay-root; the prefetch goes on when run again.",
@@ -88,10 +101,3 @@ class DownloadLeg:
     def _mismatch(self, path: str) -> None:
         self.progress.mismatch()
         self.events.add("hash_mismatch", path=path, leg="download")
-
-
-def file_of(ledger: Ledger, path: str) -> LedgerFile:
-    """A row that is known to exist."""
-    file = ledger.file(path)
-    assert file is not None  # noqa: S101  rows go only when a plan is loaded, before the legs start
-    return file

@@ -204,10 +204,12 @@ class Ledger:
         rows = self._select(" WHERE state = ? ORDER BY position LIMIT 1", (state,))
         return rows[0] if rows else None
 
-    def file(self, path: str) -> LedgerFile | None:
-        """One row."""
+    def file(self, path: str) -> LedgerFile:
+        """One row; BadDataError where there is none."""
         rows = self._select(" WHERE path = ?", (path,))
-        return rows[0] if rows else None
+        if not rows:
+            raise BadDataError("file is not in the ledger", where=path)
+        return rows[0]
 
     def _select(self, where: str, values: tuple[str, ...]) -> list[LedgerFile]:
         with self._lock, self._named_errors():

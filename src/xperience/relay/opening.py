@@ -19,7 +19,7 @@ def open_hub(settings: HubSettings, selection: Selection) -> Hub:
     """The hub client of a selection's repository."""
     return Hub(
         selection.repo_id, selection.repo_type, endpoint=settings.hf_endpoint, token=settings.hf_token(),
-        timeout_seconds=settings.hub_timeout_seconds,
+        timeout_seconds=settings.hub_timeout_seconds, retries=settings.hub_retries,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from xperience.common.evidence import now_utc
 from xperience.common.settings import RelayRunSettings
 from xperience.common.sizes import GIB, MIB
 from xperience.hub.client import Hub
-from xperience.relay.download_leg import DownloadLeg
+from xperience.relay.download_leg import DownloadLeg, DownloadRules
 from xperience.relay.events import Events
 from xperience.relay.ledger import ARRIVED, Ledger, State
 from xperience.relay.locks import hold_leg
@@ -111,16 +111,18 @@ class Relay:
         self.events.add(
             "run_started", legs=self.settings.legs, store=self.store.target, files=len(self.selection.files)
         )
+        if "transfer" in self.legs:
+            self.store.reach()
         if self.ledger.created and "transfer" in self.legs:
             found = rebuild(self.ledger, self.store, at_once=4)
             if found:
                 self.events.add("ledger_rebuilt", files=found)
         self.download = DownloadLeg(
-            self.ledger, self.budget, self.events, self.progress, part_bytes=self.store.part_bytes, stop=self.stop,
-            on_downloaded=self._on_downloaded, alone_wait_seconds=self._alone_wait_seconds(),
+            self.hub, self.ledger, self.budget, self.events, self.progress, self._download_rules(),
+            stop=self.stop, on_downloaded=self._on_downloaded,
         )  # fmt: skip
         self.transfer = TransferLeg(
-            self.ledger, self.scratch, self.store, self.events, self.progress, self._rules(),
+            self.ledger, self.scratch, self.store, self.events, self.progress, self._transfer_rules(),
             stop=self.stop, on_released=self._on_released,
         )  # fmt: skip
         if "download" in self.legs:
@@ -132,7 +134,16 @@ class Relay:
     def _alone_wait_seconds(self) -> float | None:
         return None if self.settings.legs == "both" else self.settings.lock_wait_seconds
 
-    def _rules(self) -> TransferRules:
+    def _download_rules(self) -> DownloadRules:
+        return DownloadRules(
+            streams=self.settings.download_streams,
+            range_bytes=self.settings.download_range_mib * MIB,
+            retries=self.settings.hub_retries,
+            part_bytes=self.store.part_bytes,
+            alone_wait_seconds=self._alone_wait_seconds(),
+        )
+
+    def _transfer_rules(self) -> TransferRules:
         settings = self.settings
         return TransferRules(
             connections=settings.chunk_parallel,
@@ -161,7 +172,7 @@ class Relay:
                 errors.append(error)
                 self.stop.set()
 
-        work: dict[str, Callable[[], None]] = {"download": self._download, "transfer": self.transfer.run}
+        work: dict[str, Callable[[], None]] = {"download": self.download.run, "transfer": self.transfer.run}
         threads = [threading.Thread(target=guarded, args=(work[leg],), name=leg) for leg in self.legs]
         for thread in threads:
             thread.start()
@@ -176,15 +187,6 @@ class Relay:
             raise errors[0]
         if asked_to_stop.is_set() and not self._all_done():
             raise StoppedError("stopped", why="SIGTERM or SIGINT", fix="Run the same command again: it goes on.")
-
-    def _download(self) -> None:
-        settings = self.settings
-        self.download.run(
-            self.hub,
-            streams=settings.download_streams,
-            range_bytes=settings.download_range_mib * MIB,
-            retries=settings.hub_retries,
-        )
 
     def _all_done(self) -> bool:
         totals = self.ledger.totals()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from xperience.common.errors import BadDataError, TryAgainError, UnavailableError, XperienceError
 from xperience.relay import locks
-from xperience.relay.download_leg import file_of
 from xperience.relay.events import Events
 from xperience.relay.ledger import ARRIVED, Ledger, LedgerFile, State
 from xperience.relay.progress import Progress
@@ -125,7 +124,7 @@ class TransferLeg:
         tries = 0
         with self.progress.transfer.working():
             while not self.stop.is_set():
-                file = file_of(self.ledger, path)
+                file = self.ledger.file(path)
                 try:
                     if not self._step(file):
                         return

@@ -202,7 +202,7 @@ class S3Server:
             f"-master.port={self.ports['master']}", f"-master.port.grpc={grpc['master']}",
             f"-volume.port={self.ports['volume']}", f"-volume.port.grpc={grpc['volume']}",
             f"-filer.port={self.ports['filer']}", f"-filer.port.grpc={grpc['filer']}",
-            f"-s3.port={self.ports['s3']}", f"-s3.port.grpc={grpc['s3']}",
+            f"-s3.port={self.ports['s3']}", f"-s3.port.grpc={grpc['s3']}", "-s3.port.iceberg=0", "-s3.port.lance=0",
         ]  # fmt: skip
         self._process = start(command, self.log)
         wait_until(self._has_bucket, "SeaweedFS", self.log, self._process)

@@ -63,6 +63,9 @@ class Store(Protocol):
     target: str  # for people and manifests; holds no secret
     part_bytes: int | None  # size of a multipart upload's parts; None where there are none
 
+    def reach(self) -> None:
+        """Log in and settle what a run needs, before its first file; raises what would stop it."""
+
     def start_send(self, local_root: Path, path: str, *, size_bytes: int, streams: int, group: str) -> JobId:
         """Begin to copy `local_root/path`, over as many connections as `streams` says; returns at once."""
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ from xperience.store.rc import Rc, RcError
 
 WRITE_BUFFER = "16Mi"  # rclone's 128 KiB waits for a round trip each: 3.5 against 37 MB/s at 200 ms (relay.md)
 STOP_GROUP_SECONDS = 60.0
+PROBE = ".xperience-probe-"  # at the data root: written, hashed and deleted; a kill -9 may leave one
 PARTIAL = re.compile(r"(?P<name>.+)\.[0-9a-f]{8}\.partial$")  # rclone's temporary name, fs/operations/copy.go
 
 # rclone's words for what went wrong, first match wins; the rest is worth another try.
@@ -207,8 +209,13 @@ class Mover:
         return Verified("read-back sha256")
 
 
+def probe_name() -> str:
+    """A new name for a probe file."""
+    return f"{PROBE}{secrets.token_hex(4)}"
+
+
 def leftovers(listing: Iterable[str], paths: Iterable[str]) -> list[str]:
-    """Temporary names that rclone gave these files; long names are cut by rclone, so a prefix counts."""
+    """Our probe files, and the temporary names that rclone gave these files (it cuts long ones: a prefix counts)."""
     by_folder: dict[str, list[str]] = {}
     for path in paths:
         folder, _, name = path.rpartition("/")
@@ -217,7 +224,9 @@ def leftovers(listing: Iterable[str], paths: Iterable[str]) -> list[str]:
     for path in listing:
         folder, _, name = path.rpartition("/")
         match = PARTIAL.match(name)
-        if match and any(selected.startswith(match["name"]) for selected in by_folder.get(folder, ())):
+        if path.startswith(PROBE) or (
+            match and any(selected.startswith(match["name"]) for selected in by_folder.get(folder, ()))
+        ):
             found.append(path)
     return found
 

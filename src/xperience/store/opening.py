@@ -105,4 +105,4 @@ def _own_rclone(settings: StoreSettings, target: SshTarget | S3Target, scratch: 
             )
         config = sftp_config(target, key=key, known_hosts=known_hosts)
     scratch.mkdir(parents=True, exist_ok=True)
-    return running_rclone(find_rclone(settings.rclone), config, scratch / "rclone", scratch / "rclone.log")
+    return running_rclone(find_rclone(settings.rclone), config, scratch / "rclone.log")

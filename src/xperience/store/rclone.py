@@ -1,7 +1,6 @@
 """The rclone program: found, started as `rcd` on a private socket, ended with the relay."""
 
 import ctypes
-import hashlib
 import os
 import shutil
 import signal
@@ -46,14 +45,15 @@ def die_with_parent() -> None:
 
 
 @contextmanager
-def running_rclone(program: Path, config: str, folder: Path, log: Path) -> Iterator[Rc]:
-    """A private `rclone rcd`: its config in `folder` (0700), its socket in a folder of this user, log lines in `log`.
+def running_rclone(program: Path, config: str, log: Path) -> Iterator[Rc]:
+    """A private `rclone rcd`: config and socket in a folder of this user alone, log lines in `log`.
 
     It gets SIGTERM when the thread that started it ends, so call this from the main thread; a relay that is killed
     takes its rclone with it. On leaving, SIGTERM lets rclone abort multipart uploads.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    configuration, socket = folder / "rclone.conf", _socket_of(folder)
+    folder = _runtime_folder()
+    _sweep(folder)
+    configuration, socket = folder / f"{os.getpid()}.conf", folder / f"{os.getpid()}.sock"
     configuration.touch(mode=0o600)
     configuration.write_text(config)
     socket.unlink(missing_ok=True)  # a killed rcd leaves it, and the next one would die of it
@@ -84,16 +84,23 @@ def running_rclone(program: Path, config: str, folder: Path, log: Path) -> Itera
         configuration.unlink(missing_ok=True)
 
 
-def _socket_of(folder: Path) -> Path:
-    """A short path of this user's alone: the kernel takes at most 107 characters, and a relay root may be longer."""
-    runtime = Path(tempfile.gettempdir()) / f"xperience-{os.getuid()}"
-    runtime.mkdir(exist_ok=True, mode=0o700)
-    found = runtime.lstat()
+def _runtime_folder() -> Path:
+    """A short path: the kernel takes at most 107 characters for a socket, and a relay root may be longer."""
+    folder = Path(tempfile.gettempdir()) / f"xperience-{os.getuid()}"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise ConfigurationError(
-            "folder for rclone's socket is not this user's alone", where=str(runtime), fix="Remove it, or set TMPDIR."
+            "folder for rclone's socket is not this user's alone", where=str(folder), fix="Remove it, or set TMPDIR."
         )
-    return runtime / f"{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.sock"
+    return folder
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what relays left that were killed."""
+    for place in folder.iterdir():
+        if place.stem.isdigit() and not Path(f"/proc/{place.stem}").exists():
+            place.unlink(missing_ok=True)
 
 
 def _wait_until_ready(rc: Rc, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -23,7 +23,7 @@ from xperience.common.errors import (
 )
 from xperience.common.log import get_log
 from xperience.store.base import Expected, Verified
-from xperience.store.mover import Mover, expected_matches
+from xperience.store.mover import Mover, expected_matches, leftovers, probe_name
 from xperience.store.rc import Rc
 
 LEAST_PART_BYTES = 5 << 20  # S3's own
@@ -115,6 +115,10 @@ class S3Store(Mover):
             raise UnavailableError("the store cannot be reached", where=where, why=str(error)) from error
         return answer
 
+    def reach(self) -> None:
+        """Bucket and credentials."""
+        self._ask("head_bucket")
+
     def _head(self, path: str, **parameters: Any) -> dict[str, Any] | None:
         return self._ask("head_object", path, Key=self._key(path), **parameters)
 
@@ -164,9 +168,11 @@ class S3Store(Mover):
         return None
 
     def clean_leftovers(self, paths: Iterable[str]) -> list[str]:
-        """Abort unfinished multipart uploads of these files, where the credentials may."""
+        """Abort unfinished multipart uploads of these files, where the credentials may; delete forgotten probes."""
         keys = {self._key(path) for path in paths}
-        aborted = []
+        aborted = leftovers(self.listing(), ())
+        for path in aborted:
+            self.delete(path)
         try:
             found = self._ask("list_multipart_uploads", Prefix=self._prefix)
             for upload in (found or {}).get("Uploads", []):
@@ -182,12 +188,12 @@ class S3Store(Mover):
     def checks(self, _needed_bytes: int) -> Iterator[Check]:
         """Bucket and credentials, write and delete, an ETag that is the md5 of what was written."""
 
-        def reach() -> str:
-            self._ask("head_bucket")
+        def login() -> str:
+            self.reach()
             return f"{self.target} {self._endpoint}".strip()
 
         def write() -> str:
-            name = f".xperience-probe-{secrets.token_hex(4)}"
+            name = probe_name()
             content = secrets.token_bytes(1000)
             self.put_bytes(name, content)
             try:
@@ -205,7 +211,7 @@ class S3Store(Mover):
                 self.delete(name)
             return "write, HEAD, delete work; ETag is md5"
 
-        for title, look in (("store login", reach), ("store write and hash", write)):
+        for title, look in (("store login", login), ("store write and hash", write)):
             try:
                 yield Check(title, True, look())
             except XperienceError as error:

@@ -1,6 +1,7 @@
 """SSH destinations: one remote hash per file, computed by the store."""
 
 import secrets
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,8 @@ from xperience.common.checks import Check
 from xperience.common.errors import BadDataError, NoSpaceError, UsageError, XperienceError
 from xperience.common.log import get_log
 from xperience.common.sizes import human_bytes
-from xperience.store.base import Expected, Verified
-from xperience.store.mover import Mover, leftovers
+from xperience.store.base import Expected, JobId, Verified
+from xperience.store.mover import Mover, leftovers, probe_name
 from xperience.store.rc import Rc, RcError
 
 # openssl hashes 1,491 MB/s a core where coreutils' sha256sum hashes 181 (relay.md 4.2).
@@ -74,23 +75,31 @@ class SshStore(Mover):
         super().__init__(rc, fs, str(target), scratch, threshold_bytes=threshold_bytes, chunk_bytes=chunk_bytes)
         self._remote, self._root, self._chunked = remote.rstrip(":"), target.root, chunked
         self._hash_how: str | None = None
+        self._settling = threading.Lock()
 
-    def start_send(self, local_root: Path, path: str, *, size_bytes: int, streams: int, group: str):  # type: ignore[no-untyped-def]
+    def start_send(self, local_root: Path, path: str, *, size_bytes: int, streams: int, group: str) -> JobId:
         """As the mover's; one stream where this rclone cannot do several."""
-        self.hash_how()  # settles `fs` before the first copy: another root is another pool of connections
         return super().start_send(
             local_root, path, size_bytes=size_bytes, streams=streams if self._chunked else 1, group=group
         )
 
+    def reach(self) -> None:
+        """Make the data root, and find out how a remote hash is had."""
+        self.hash_how()
+
     def hash_how(self) -> str:
-        """How a remote hash is had; puts, hashes and deletes a probe file the first time."""
-        if self._hash_how is None:
-            self._hash_how = self._probe()
-        return self._hash_how
+        """How a remote hash is had; puts, hashes and deletes a probe file the first time.
+
+        It may change `fs`, so it comes before the first copy: another root is another pool of connections.
+        """
+        with self._settling:
+            if self._hash_how is None:
+                self._hash_how = self._probe()
+            return self._hash_how
 
     def _probe(self) -> str:
         self._call("operations/mkdir", fs=self.fs, remote="")
-        name = f".xperience-probe-{secrets.token_hex(4)}"
+        name = probe_name()
         content = secrets.token_bytes(1000)
         self.put_bytes(name, content)
         try:
@@ -156,7 +165,7 @@ class SshStore(Mover):
     def checks(self, needed_bytes: int) -> Iterator[Check]:
         """Host key and login, write and delete, a working remote hash, room."""
 
-        def reach() -> str:
+        def login() -> str:
             self._call("operations/mkdir", fs=self.fs, remote="")
             return self.target
 
@@ -180,7 +189,7 @@ class SshStore(Mover):
             return f"{human_bytes(free)} free, {human_bytes(max(0, needed_bytes - there))} still needed"
 
         def rename() -> str:
-            name = f".xperience-probe-{secrets.token_hex(4)}"
+            name = probe_name()
             self.put_bytes(name, b"probe")
             self._call(
                 "operations/movefile", name, srcFs=self.fs, srcRemote=name, dstFs=self.fs, dstRemote=f"{name}-renamed"
@@ -191,7 +200,7 @@ class SshStore(Mover):
             return "write, rename, delete work"
 
         for title, look in (
-            ("store login", reach), ("store write", rename), ("store hash", probe), ("store space", room),
+            ("store login", login), ("store write", rename), ("store hash", probe), ("store space", room),
         ):  # fmt: skip
             try:
                 yield Check(title, True, look())

@@ -1,0 +1,59 @@
+"""Synthetic MP4: H.264 and AAC, one picture per given instant, the same bytes for the same input."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import OutputContainer
+
+TIME_BASE = Fraction(1, 90000)
+AUDIO_RATE = 16000
+AUDIO_BLOCK = 1024
+
+
+def write_video(path: Path, times_seconds: Sequence[float], *, seed: int, pixels: int = 64, audio: bool = True) -> None:
+    """`pixels` square, one frame at each of ≥ 2 times (ascending, from 0); a bar moves along, audio is a quiet tone."""
+    drawn = np.random.default_rng(seed)
+    frame_ticks = round(times_seconds[-1] / (len(times_seconds) - 1) / TIME_BASE)
+    background = drawn.integers(40, 200, size=3, dtype=np.uint8)
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=20)
+        stream.width = stream.height = pixels
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = TIME_BASE
+        stream.codec_context.time_base = TIME_BASE
+        stream.codec_context.thread_count = 1  # more would change the bytes
+        stream.options = {"preset": "ultrafast", "crf": "30", "tune": "zerolatency"}
+        sound = container.add_stream("aac", rate=AUDIO_RATE, layout="mono") if audio else None
+        if sound is not None:
+            sound.codec_context.thread_count = 1
+        for number, time in enumerate(times_seconds):
+            image = np.empty((pixels, pixels, 3), np.uint8)
+            image[:] = background
+            column = number * 3 % pixels
+            image[:, column : column + 4] = 255
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.time_base = TIME_BASE
+            frame.pts = round(time / TIME_BASE)
+            _mux_pictures(container, stream.encode(frame), frame_ticks)
+        _mux_pictures(container, stream.encode(None), frame_ticks)
+        if sound is not None:
+            length = round(times_seconds[-1] * AUDIO_RATE)
+            for start in range(0, max(length, AUDIO_BLOCK), AUDIO_BLOCK):
+                phase = (np.arange(start, start + AUDIO_BLOCK) * (220 + seed % 7 * 40) / AUDIO_RATE) * 2 * np.pi
+                block = (0.1 * np.sin(phase)).astype(np.float32)[None, :]
+                tone = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+                tone.sample_rate = AUDIO_RATE
+                tone.time_base = Fraction(1, AUDIO_RATE)
+                tone.pts = start
+                container.mux(sound.encode(tone))
+            container.mux(sound.encode(None))
+
+
+def _mux_pictures(container: OutputContainer, packets: list[av.Packet], frame_ticks: int) -> None:
+    """Without a duration the last picture would last 1/20 s, and the frame rate that a probe reports be wrong."""
+    for packet in packets:
+        packet.duration = frame_ticks
+        container.mux(packet)

@@ -187,7 +187,7 @@ class Mover:
         try:
             self._call(
                 "operations/copyfile", path, srcFs=self.fs, srcRemote=path, dstFs=str(self.outbox),
-                dstRemote=local.name, _config={"IgnoreTimes": True, "MultiThreadStreams": 1},
+                dstRemote=local.name, _config={"IgnoreTimes": True, "IgnoreChecksum": True, "MultiThreadStreams": 1},
             )  # fmt: skip
             return local.read_bytes()
         finally:

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 import xperience.relay.progress  # registers the relay's metrics
-from xperience.cli.flags import variables_of
+from xperience.cli.flags import flag_of, variables_of
 from xperience.common import settings
 from xperience.common.errors import ExitCode, XperienceError
 from xperience.common.metrics import REGISTRY
@@ -23,7 +23,7 @@ def settings_table(model: type[BaseModel]) -> list[str]:
         default = "" if field.default is None else str(field.default)
         variables = " ".join(f"`{variable}`" for variable in variables_of(name, field))
         cell = f"`{default}`" if default else ""
-        rows.append(f"| `--{name.replace('_', '-')}` | {variables} | {cell} | {field.description} |")
+        rows.append(f"| `{flag_of(name, field)}` | {variables} | {cell} | {field.description} |")
     return rows
 
 

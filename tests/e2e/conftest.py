@@ -123,8 +123,8 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def summary_of(root: Path) -> dict:
-    return json.loads((root / "relay_summary.json").read_text())
+def summary_of(root: Path, leg: str = "") -> dict:
+    return json.loads((root / (f"relay_summary_{leg}.json" if leg else "relay_summary.json")).read_text())
 
 
 @dataclass

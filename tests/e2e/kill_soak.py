@@ -34,7 +34,9 @@ def main() -> None:
                 def fresh(number: int, kind: str = kind):
                     return ssh_destination(sshd, f"d{number}") if kind == "ssh" else s3_destination(s3, f"d{number}")
 
-                job = Job(folder / kind, hub, fresh(0), ["--chunk-size-mib", "1", "--chunk-threshold-mib", "2"])
+                job = Job(
+                    folder / f"job-{kind}", hub, fresh(0), ["--chunk-size-mib", "1", "--chunk-threshold-mib", "2"]
+                )
                 job.folder.mkdir()
                 job.select()
                 started = time.monotonic()

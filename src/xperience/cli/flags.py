@@ -12,22 +12,28 @@ from xperience.common.errors import UsageError
 from xperience.common.settings import Settings
 
 
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
 def variables_of(name: str, field: FieldInfo) -> list[str]:
     """The environment variables that a setting is read from, first one first."""
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    further = extra.get("env")
-    return [f"XPERIENCE_{name.upper()}", *(str(item) for item in further or [])]  # type: ignore[union-attr]
+    return [f"XPERIENCE_{name.upper()}", *_extra(field).get("env", [])]
+
+
+def flag_of(name: str, field: FieldInfo) -> str:
+    """The flag of a setting."""
+    return str(_extra(field).get("flag") or f"--{name.replace('_', '-')}")
 
 
 def option_of(name: str, field: FieldInfo) -> inspect.Parameter:
     """One typer option with the field's type, default and meaning."""
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    flag = f"--{name.replace('_', '-')}"
+    flag = flag_of(name, field)
     option = typer.Option(
-        *([f"{flag}/--no-{flag[2:]}"] if field.annotation is bool else [flag]),
+        f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag,
         envvar=variables_of(name, field),
         help=field.description,
-        rich_help_panel=str(extra.get("group") or "Options"),
+        rich_help_panel=_extra(field).get("group") or "Options",
     )
     default = inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True)
     return inspect.Parameter(
@@ -44,7 +50,8 @@ def command(app: typer.Typer, name: str, model: type[Settings]) -> Callable[[Cal
                 settings = model.model_validate(values)
             except ValidationError as error:
                 first = error.errors()[0]
-                flag = f"--{str(first['loc'][0] if first['loc'] else '').replace('_', '-')}"
+                name_of_field = str(first["loc"][0])
+                flag = flag_of(name_of_field, model.model_fields[name_of_field])
                 raise UsageError("bad value", where=flag, why=first["msg"], fix=f"See `{name} --help`.") from error
             function(settings)
 

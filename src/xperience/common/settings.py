@@ -14,9 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from xperience.common.errors import RefusedError
 
 
-def setting(default: Any, meaning: str, *, env: tuple[str, ...] = (), group: str = "", **limits: Any) -> Any:
-    """A pydantic field with its meaning, further variables that it is read from, and the help panel it stands in."""
-    return Field(default, description=meaning, json_schema_extra={"env": list(env), "group": group}, **limits)
+def setting(
+    default: Any, meaning: str, *, env: tuple[str, ...] = (), group: str = "", flag: str = "", **limits: Any
+) -> Any:
+    """A pydantic field with its meaning, the further variables that it is read from, and its help panel.
+
+    `flag` stands in for the one that the field's name gives.
+    """
+    extra: dict[str, Any] = {"env": list(env), "group": group, "flag": flag}
+    return Field(default, description=meaning, json_schema_extra=extra, **limits)
 
 
 class Settings(BaseModel):
@@ -143,14 +149,14 @@ class RelayRunSettings(RelaySettings, StoreSettings, HubSettings, CommonSettings
     offline: bool = setting(False, "With --dry-run: no network; sizes are the selection's own.", group="Relay")
     assume_download_mb_per_second: float = setting(60.0, "Rate that a dry run reckons with.", gt=0, group="Relay")
     assume_transfer_mb_per_second: float = setting(43.0, "Rate that a dry run reckons with.", gt=0, group="Relay")
-    json_output: bool = setting(False, "Print the result as JSON on stdout.", group="Relay")
+    json_output: bool = setting(False, "Print the result as JSON on stdout.", flag="--json", group="Relay")
 
 
 class RelayStatusSettings(Settings):
     """The commands that read a run's scratch alone."""
 
     relay_root: Path = setting(Path("relay"), "Scratch of the run.", env=("RELAY_ROOT",))
-    json_output: bool = setting(False, "Print the result as JSON on stdout.")
+    json_output: bool = setting(False, "Print the result as JSON on stdout.", flag="--json")
 
 
 class SshAccessSettings(Settings):
@@ -168,7 +174,7 @@ class SelectionFileSettings(Settings):
     selection_json: Path = setting(
         Path("xperience10m_128_episode_selection.json"), "Selection: the plan's JSON, or one of `xperience select`."
     )
-    json_output: bool = setting(False, "Print the result as JSON on stdout.")
+    json_output: bool = setting(False, "Print the result as JSON on stdout.", flag="--json")
 
 
 class SelectionPinSettings(HubSettings, SelectionFileSettings):
@@ -190,7 +196,7 @@ class SelectFromHubSettings(HubSettings):
     drop_percentile: float = setting(0.05, "Episodes below this quantile of size are left out.", ge=0, lt=1)
     least_annotation_mib: float = setting(512.0, "Annotations below this are left out in any case, in MiB.", ge=0)
     output: Path = setting(Path("selection"), "Folder for the JSON, CSV, TXT and the pinned JSON.")
-    json_output: bool = setting(False, "Print the result as JSON on stdout.")
+    json_output: bool = setting(False, "Print the result as JSON on stdout.", flag="--json")
 
 
 class SelectFromRepoSettings(HubSettings):
@@ -202,7 +208,7 @@ class SelectFromRepoSettings(HubSettings):
     include: list[str] = setting([], "Pattern of files to take, repeatable; without any, all.")
     exclude: list[str] = setting([], "Pattern of files to leave, repeatable; *.rrd is always left.")
     output: Path = setting(Path("selection.json"), "Where the selection goes.")
-    json_output: bool = setting(False, "Print the result as JSON on stdout.")
+    json_output: bool = setting(False, "Print the result as JSON on stdout.", flag="--json")
 
 
 class DemoSettings(Settings):

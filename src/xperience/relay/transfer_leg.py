@@ -15,6 +15,8 @@ from xperience.relay.scratch import Scratch
 from xperience.store.base import Expected, JobId, Phase, Store, Verified
 
 WAITING = (State.DOWNLOADED, State.SENDING, State.SENT)
+# sshd's default MaxStartups drops logins from the tenth unauthenticated connection on.
+LOGINS_AT_ONCE = 8
 POLL_SECONDS = (0.05, 0.5)  # of a job: short for short ones, at most this for long ones
 
 
@@ -84,14 +86,16 @@ class TransferLeg:
         """Which files start now, and with how many connections.
 
         Many files waiting: one connection each. Few: they share what is free. Those that wait for no connection
-        (sent, verified) start at once.
+        (sent, verified) start at once. Connections that have sent nothing yet may still be logging in: there are never
+        more of them than the store's sshd takes at a time.
         """
         states = (*WAITING, State.VERIFIED) if self.rules.delete else WAITING
         ready = [file for file in self.ledger.files(*states) if file.path not in in_flight]
         self._check_that_somebody_downloads(bool(ready or in_flight))
         started = [(file, 0) for file in ready if file.state in (State.SENT, State.VERIFIED)]
         sending = [file for file in ready if file.state in (State.DOWNLOADED, State.SENDING)]
-        free = self.rules.connections - sum(self._streams.values())
+        logging_in = sum(streams for path, streams in self._streams.items() if not self._sent_bytes.get(path))
+        free = min(self.rules.connections - sum(self._streams.values()), LOGINS_AT_ONCE - logging_in)
         room = 2 * self.rules.connections - len(in_flight) - len(started)
         while sending and free > 0 and room > 0:
             file = sending.pop(0)

@@ -1,9 +1,12 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from xperience.common.errors import NoSpaceError
 from xperience.common.sizes import GIB
+from xperience.relay.ledger import Ledger
 from xperience.relay.plan import check_scratch, estimate, plan_batches
 from xperience.selection.model import SelectedEpisode, SelectedFile, Selection
 
@@ -67,3 +70,14 @@ def test_the_estimate_never_exceeds_the_budget_and_never_beats_the_slower_leg(si
     assert found.peak_scratch_bytes <= budget
     assert found.seconds >= sum(sizes) / 2.0
     assert found.seconds <= found.sequential_seconds + 1e-6
+
+
+def test_ten_thousand_files_are_planned_within_two_seconds(tmp_path):
+    files = tuple(SelectedFile(f"s{n // 7}/e/f{n}", 1000 + n, "ab" * 32) for n in range(10_000))
+    started = time.monotonic()
+    batches = plan_batches(Selection("o/n", "dataset", "0" * 40, files, (), ""), max_bytes=1e6, max_episodes=16)
+    estimate([f.size_bytes for b in batches for f in b.files], budget_bytes=10**6, download_rate=1e6, transfer_rate=1e6)
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.load(batches)
+    assert len(ledger.files()) == 10_000
+    assert time.monotonic() - started < 2

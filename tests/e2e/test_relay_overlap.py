@@ -17,7 +17,7 @@ FILE_BYTES = 2**20
 def make_job(folder, hub, sshd, name) -> Job:
     folder.mkdir()
     job = Job(folder, hub, ssh_destination(sshd, name))
-    job.flags = ["--transfer-limit-mib", str(RATE / 2**20), "--download-range-mib", "1", "--chunk-parallel", "4"]
+    job.flags = ["--transfer-limit-mib", str(RATE / 2**20), "--download-range-mib", "1", "--download-streams", "2"]
     job.select()
     return job
 

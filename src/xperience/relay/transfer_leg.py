@@ -48,6 +48,8 @@ class TransferLeg:
         self._news = threading.Condition()
         self._streams: dict[str, int] = {}
         self._sent_bytes: dict[str, int] = {}
+        self._verifying = 0
+        self._logged_in = 0  # connections that are known to have worked at once; rclone keeps them
         self._idle_since: float | None = None
 
     def wake(self) -> None:
@@ -86,16 +88,17 @@ class TransferLeg:
         """Which files start now, and with how many connections.
 
         Many files waiting: one connection each. Few: they share what is free. Those that wait for no connection
-        (sent, verified) start at once. Connections that have sent nothing yet may still be logging in: there are never
-        more of them than the store's sshd takes at a time.
+        (sent, verified) start at once. Connections beyond those that have worked before have to log in: there are never
+        more of them at a time than the store's sshd takes.
         """
         states = (*WAITING, State.VERIFIED) if self.rules.delete else WAITING
         ready = [file for file in self.ledger.files(*states) if file.path not in in_flight]
         self._check_that_somebody_downloads(bool(ready or in_flight))
         started = [(file, 0) for file in ready if file.state in (State.SENT, State.VERIFIED)]
         sending = [file for file in ready if file.state in (State.DOWNLOADED, State.SENDING)]
-        logging_in = sum(streams for path, streams in self._streams.items() if not self._sent_bytes.get(path))
-        free = min(self.rules.connections - sum(self._streams.values()), LOGINS_AT_ONCE - logging_in)
+        in_use = sum(self._streams.values())
+        logging_in = max(0, in_use + self._verifying - self._logged_in)
+        free = min(self.rules.connections - in_use, LOGINS_AT_ONCE - logging_in)
         room = 2 * self.rules.connections - len(in_flight) - len(started)
         while sending and free > 0 and room > 0:
             file = sending.pop(0)
@@ -148,6 +151,7 @@ class TransferLeg:
     def _again(self, path: str, reason: str, error: XperienceError, tries: int) -> None:
         if tries > self.rules.retries:
             raise error
+        self._logged_in = 0  # they may be gone
         self.progress.transfer.retry(reason)
         self.events.add("transfer_retried", path=path, reason=reason, why=str(error), tries=tries)
         self.stop.wait(min(30.0, 0.2 * 2**tries))
@@ -194,6 +198,9 @@ class TransferLeg:
         phase = self._follow(file, job) if job else Phase.UNKNOWN
         if phase is Phase.RUNNING:
             return  # stop was set
+        if phase is Phase.FINISHED:
+            self._sent_bytes[file.path] = max(file.size_bytes, self._streams[file.path] * self.rules.range_bytes)
+            self._note_logins()
         self._sent_bytes.pop(file.path, None)
         if phase is Phase.FINISHED:
             self.ledger.set(file.path, State.SENT)
@@ -217,6 +224,7 @@ class TransferLeg:
             if new > 0:
                 self._sent_bytes[file.path] = state.sent_bytes
                 self.progress.transfer.add(new)
+                self._note_logins()
             if state.phase is Phase.FAILED:
                 self.ledger.set(file.path, State.DOWNLOADED)
                 self._sent_bytes.pop(file.path, None)
@@ -226,8 +234,23 @@ class TransferLeg:
             if self.stop.wait(min(POLL_SECONDS[1], max(POLL_SECONDS[0], (time.monotonic() - started) / 20))):
                 return Phase.RUNNING
 
+    def _note_logins(self) -> None:
+        """A file that has sent more than all but one of its streams' first ranges has all its connections."""
+        with self._news:
+            working = sum(
+                streams for path, streams in list(self._streams.items())
+                if self._sent_bytes.get(path, 0) > (streams - 1) * self.rules.range_bytes
+            )  # fmt: skip
+            self._logged_in = max(self._logged_in, working)
+
     def _verify(self, file: LedgerFile) -> None:
-        verified = self.store.verify(file.path, _expected(file))
+        with self._news:
+            self._verifying += 1
+        try:
+            verified = self.store.verify(file.path, _expected(file))
+        finally:
+            with self._news:
+                self._verifying -= 1
         if verified is None:
             raise _Mismatch
         self._commit(file, verified)

@@ -107,10 +107,11 @@ class SshServer:
             Path("/run/sshd").mkdir(exist_ok=True)  # where sshd drops its privileges
         config = self.folder / "sshd_config"
         config.write_text(
+            f"{self.options}\n"  # first: sshd takes the first value of a setting
             f"ListenAddress 127.0.0.1:{self.port}\nHostKey {self.folder}/host_key\n"
             f"AuthorizedKeysFile {self.folder}/authorized_keys\nPidFile none\nStrictModes no\nUsePAM no\n"
             "PermitRootLogin prohibit-password\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-            f"Subsystem sftp internal-sftp\nLogLevel VERBOSE\n{self.options}\n"
+            f"Subsystem sftp internal-sftp\nLogLevel VERBOSE\n"
         )
         self._process = start([self._program, "-D", "-e", "-f", str(config)], self.log)
         wait_until(lambda: accepts(self.port), "sshd", self.log, self._process)

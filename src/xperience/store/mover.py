@@ -55,6 +55,9 @@ class Mover:
         self.rc, self.fs, self.target = rc, fs, target
         self.threshold_bytes, self.chunk_bytes = threshold_bytes, chunk_bytes
         self.outbox = scratch / "outbox"  # small files on their way to or from the store
+        for place in self.outbox.glob("*-*"):
+            if not Path(f"/proc/{place.name.partition('-')[0]}").exists():
+                place.unlink(missing_ok=True)  # of a process that was killed
 
     def _call(self, method: str, path: str = "", /, **parameters: Any) -> dict[str, Any]:
         """A call whose failure is one of our errors."""

@@ -15,6 +15,7 @@ from xperience.common.settings import (
     SelectFromHubSettings,
     SelectFromRepoSettings,
     SelectionFileSettings,
+    SelectionPackSettings,
     SelectionPinSettings,
 )
 from xperience.common.sizes import MIB, human_bytes
@@ -22,7 +23,7 @@ from xperience.hub.client import Hub
 from xperience.selection.algorithm import Parameters, select
 from xperience.selection.model import Selection
 from xperience.selection.pin import pin, pin_file, select_repository
-from xperience.selection.plan_file import read_selection
+from xperience.selection.plan_file import pack, read_bytes, read_selection
 from xperience.selection.write import csv_of, document_of, txt_of
 
 PLAN_NAME = "xperience10m_{episodes}_episode_selection"
@@ -62,6 +63,14 @@ def verify(settings: SelectionFileSettings) -> None:
         return
     for name, value in facts.items():
         out.print(f"{name:20} {value}")
+
+
+@command(app, "pack", SelectionPackSettings)
+def pack_selection(settings: SelectionPackSettings) -> None:
+    """Pack a selection (gzip and base64) for a ConfigMap: `helm install --set-file selection.packed=…`."""
+    packed = pack(read_bytes(settings.selection_json))
+    write_atomic(settings.output, packed)
+    out.print(f"{len(packed):,} bytes in {settings.output}")
 
 
 @command(app, "pin", SelectionPinSettings)

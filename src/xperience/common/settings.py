@@ -177,6 +177,12 @@ class SelectionFileSettings(Settings):
     json_output: bool = setting(False, "Print the result as JSON on stdout.", flag="--json")
 
 
+class SelectionPackSettings(SelectionFileSettings):
+    """Pack a selection for a ConfigMap."""
+
+    output: Path = setting(Path("selection.packed"), "Where the packed selection goes.")
+
+
 class SelectionPinSettings(HubSettings, SelectionFileSettings):
     """Pin a selection at the hub."""
 

@@ -1,8 +1,10 @@
 """Read a selection: the plan's JSON as it is, the pinned one, or a repository's."""
 
+import base64
 import gzip
 import hashlib
 import json
+import zlib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,24 +16,25 @@ from xperience.selection.document import PinnedSelection, PlanDocument, Reposito
 from xperience.selection.model import Selection
 from xperience.selection.refusals import check_paths, check_plan, refuse
 
+PACKED_LIMIT_BYTES = 700 << 10
 EMBEDDED = "xperience10m_128_episode_selection.json"
 Document = PlanDocument | PinnedSelection | RepositorySelection
 
 
 def read_selection(path: Path) -> Selection:
     """Read, check, and bring into memory; BadDataError names the refusal, the file and the fault."""
-    raw = _bytes_of(path)
+    raw = read_bytes(path)
     return parse_document(raw, str(path)).selection(hashlib.sha256(raw).hexdigest())
 
 
 def read_document(path: Path) -> Document:
     """The document itself, checked."""
-    return parse_document(_bytes_of(path), str(path))
+    return parse_document(read_bytes(path), str(path))
 
 
 def sha256_of_selection(path: Path) -> str:
     """Hash of the file's bytes: what `inputs.selection` of later artefacts names."""
-    return hashlib.sha256(_bytes_of(path)).hexdigest()
+    return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
 def parse_document(raw: bytes, where: str) -> Document:
@@ -68,13 +71,40 @@ def parse_document(raw: bytes, where: str) -> Document:
     return found
 
 
-def _bytes_of(path: Path) -> bytes:
-    """The file's bytes; the real selection is embedded and stands in for the plan's name where no such file is."""
+def pack(raw: bytes) -> bytes:
+    """gzip and base64 of a selection, for a ConfigMap by `helm --set-file`; the same bytes for the same input.
+
+    UsageError above PACKED_LIMIT_BYTES: a ConfigMap holds 1 MiB at most, and Helm keeps a copy of it in its Secret.
+    """
+    packed = base64.b64encode(gzip.compress(raw, mtime=0))
+    if len(packed) > PACKED_LIMIT_BYTES:
+        raise UsageError(
+            "selection is too large for a ConfigMap", why=f"{len(packed)} bytes packed, {PACKED_LIMIT_BYTES} at most",
+            fix="Serve it over HTTP and give its address and hash, or mount it from a volume.",
+        )  # fmt: skip
+    return packed
+
+
+def read_bytes(path: Path) -> bytes:
+    """A selection file's bytes, checked by nobody yet, unpacked where they are gzip or a pack.
+
+    The real selection is embedded and stands in for the plan's name where no such file is.
+    """
+    raw = _raw_bytes_of(path)
+    try:
+        if raw[:4] == b"H4sI":  # base64 of gzip's first bytes
+            raw = base64.b64decode(raw, validate=False)
+        return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise refuse("not-json", str(path), f"packed, but {error}") from error
+
+
+def _raw_bytes_of(path: Path) -> bytes:
     try:
         return path.expanduser().read_bytes()
     except FileNotFoundError as error:
         if str(path) == EMBEDDED:
-            return gzip.decompress((files("xperience") / "data" / f"{EMBEDDED}.gz").read_bytes())
+            return (files("xperience") / "data" / f"{EMBEDDED}.gz").read_bytes()
         raise UsageError("selection not found", where=str(path), fix="Give --selection-json.") from error
     except OSError as error:
         raise UsageError("selection cannot be read", where=str(path), why=str(error)) from error

@@ -1,6 +1,7 @@
 import copy
 import gzip
 import json
+import random
 from importlib.resources import files
 from pathlib import Path
 
@@ -8,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from xperience.cli.main import app
-from xperience.common.errors import BadDataError
+from xperience.common.errors import BadDataError, UsageError
 from xperience.common.identity import FileIdentity
 from xperience.selection.pin import pin_file, select_repository
-from xperience.selection.plan_file import parse_document, read_selection
+from xperience.selection.plan_file import pack, parse_document, read_selection
 from xperience.selection.write import csv_of, txt_of
 
 DATA = Path(__file__).parents[2] / "data"
@@ -134,6 +135,20 @@ def test_a_selection_is_refused_by_name(real, name, change):
     change(document)
     with pytest.raises(BadDataError, match=rf"\[({name}|missing-file)\]" if name == "strange-file" else rf"\[{name}\]"):
         parse_document(json.dumps(document).encode(), "selection.json")
+
+
+def test_a_packed_selection_reads_as_the_file_itself_and_is_small(tmp_path):
+    packed = pack(REAL.read_bytes())
+    assert len(packed) < 30_000
+    assert packed == pack(REAL.read_bytes())
+    (tmp_path / "packed").write_bytes(packed)
+    (tmp_path / "zipped").write_bytes(gzip.compress(REAL.read_bytes()))
+    assert read_selection(tmp_path / "packed") == read_selection(REAL) == read_selection(tmp_path / "zipped")
+    with pytest.raises(UsageError, match="too large for a ConfigMap"):
+        pack(random.Random(1).randbytes(700_000))
+    (tmp_path / "packed").write_bytes(packed[:1000])
+    with pytest.raises(BadDataError, match=r"\[not-json\]"):
+        read_selection(tmp_path / "packed")
 
 
 def test_total_bytes_may_count_the_excluded_file_of_six_episodes(real):

@@ -25,7 +25,7 @@ rclone: ## Build rclone 1.76 from its Go module, once, into the user's cache
 
 .PHONY: pyz
 pyz: $(READY) ## One file that runs the relay on a host with nothing but Python and rclone
-	scripts/pyz
+	$(BIN)/python scripts/pyz.py
 
 ##@ Test
 
@@ -53,7 +53,7 @@ lint: $(READY) ## ruff, mypy, import-linter, shellcheck, and docs/reference.md a
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment scripts/pyz .ci/run
+	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment .ci/run
 	$(BIN)/python scripts/reference.py --check
 
 .PHONY: format

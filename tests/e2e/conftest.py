@@ -63,8 +63,13 @@ class Destination:
 
     def all_content(self) -> dict[str, str]:
         if self.root is not None:
-            files = [path for path in self.root.rglob("*") if path.is_file()] if self.root.exists() else []
-            return {str(path.relative_to(self.root)): sha256(path.read_bytes()) for path in files}
+            found = {}
+            for path in self.root.rglob("*") if self.root.exists() else ():
+                try:
+                    found[str(path.relative_to(self.root))] = sha256(path.read_bytes())
+                except (IsADirectoryError, FileNotFoundError):
+                    continue  # the rclone of a killed relay takes a temporary file away before it ends
+            return found
         client = self.server.client()
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.server.bucket, Prefix=f"{self.prefix}/")
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]

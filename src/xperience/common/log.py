@@ -22,7 +22,8 @@ def configure_log(log_format: str, level: str = "info") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Looked up at each line: a live progress display puts its own stderr in place to print above itself.
+        logger_factory=lambda *_arguments: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
 

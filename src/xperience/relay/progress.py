@@ -96,7 +96,6 @@ class Progress:
         self.download = Leg("download")
         self.transfer = Leg("transfer")
         self.mismatches = 0
-        self.peak_scratch_bytes = 0
 
     @property
     def wall_seconds(self) -> float:
@@ -108,8 +107,7 @@ class Progress:
         self.mismatches += 1
         MISMATCHES.inc()
 
-    def reserved(self, reserved_bytes: int, budget_bytes: int, free_bytes: int) -> None:
+    def note_scratch(self, reserved_bytes: int, budget_bytes: int, free_bytes: int) -> None:
         """Note the use of scratch."""
-        self.peak_scratch_bytes = max(self.peak_scratch_bytes, reserved_bytes)
         for kind, value in (("reserved", reserved_bytes), ("budget", budget_bytes), ("free", free_bytes)):
             SCRATCH.labels(kind).set(value)

@@ -197,7 +197,7 @@ class Relay:
         """Update metrics and what is shown."""
         totals = self.ledger.totals()
         scratch_bytes = self.ledger.scratch_bytes()
-        self.progress.reserved(scratch_bytes, self.budget.budget_bytes, self.scratch.free_bytes())
+        self.progress.note_scratch(scratch_bytes, self.budget.budget_bytes, self.scratch.free_bytes())
         for state, (count, _) in totals.items():
             FILES.labels(state.value).set(count)
         size_bytes = sum(size for _, size in totals.values())
@@ -249,7 +249,7 @@ class Relay:
 
     def _write_summary(self, status: Status, cause: str | None) -> RelaySummary:
         job = {**self.ledger.job(), "selection_sha256": self.selection.source_sha256}
-        summary = summarise(status, cause, job, self.ledger.files(), self.progress, self.budget.budget_bytes)
+        summary = summarise(status, cause, job, self.ledger.files(), self.progress, self.budget)
         name = SUMMARY_NAME if self.settings.legs == "both" else f"relay_summary_{self.settings.legs}.json"
         summary.write(self.scratch.root / name)
         if status != "running":

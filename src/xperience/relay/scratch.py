@@ -100,6 +100,7 @@ class Budget:
     def __init__(self, scratch: Scratch, ledger: Ledger, budget_bytes: int, headroom_bytes: int) -> None:
         self.scratch, self.ledger = scratch, ledger
         self.budget_bytes, self.headroom_bytes = budget_bytes, headroom_bytes
+        self.peak_bytes = ledger.scratch_bytes()
         self._lock = threading.Lock()
 
     def admit(self, file: LedgerFile) -> bool:
@@ -119,6 +120,7 @@ class Budget:
                     )  # fmt: skip
                 return False
             self.ledger.set(file.path, State.DOWNLOADING)
+            self.peak_bytes = max(self.peak_bytes, reserved + file.size_bytes)
             return True
 
     def _present_bytes(self, file: LedgerFile) -> int:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from xperience.common.evidence import Evidence
 from xperience.relay.ledger import ARRIVED, LedgerFile
 from xperience.relay.progress import Leg, Progress
+from xperience.relay.scratch import Budget
 
 Status = Literal["running", "complete", "downloaded", "failed", "stopped", "dry-run"]
 
@@ -97,7 +98,7 @@ def _batch_summary(index: int, files: list[LedgerFile]) -> BatchSummary:
 
 
 def summarise(
-    status: Status, cause: str | None, job: dict[str, str], files: list[LedgerFile], progress: Progress, budget: int
+    status: Status, cause: str | None, job: dict[str, str], files: list[LedgerFile], progress: Progress, budget: Budget
 ) -> RelaySummary:
     """The summary of this moment."""
     arrived = [file for file in files if file.state in ARRIVED]
@@ -119,7 +120,7 @@ def summarise(
         download=leg_summary(progress.download),
         transfer=leg_summary(progress.transfer),
         hash_mismatches=progress.mismatches,
-        scratch_budget_bytes=budget,
-        peak_scratch_bytes=progress.peak_scratch_bytes,
+        scratch_budget_bytes=budget.budget_bytes,
+        peak_scratch_bytes=budget.peak_bytes,
         batches=batch_summaries(files),
     )

@@ -1,85 +1,206 @@
-"""The one-file relay, run by the Pythons that this machine has, with an empty home."""
+"""dist/xperience-relay.pyz, as a host with nothing but Python starts it."""
 
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import zipfile
+from email.parser import BytesParser
 from pathlib import Path
 
 import pytest
+from conftest import BOTH_STORES
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-BUILD = Path(__file__).parents[2] / "scripts" / "pyz.py"
-PYZ = Path(__file__).parents[2] / "dist" / "xperience-relay.pyz"
+from xperience.store.rclone import find_rclone
+
+ROOT = Path(__file__).parents[2]
+SELECTION = ROOT / "tests" / "data" / "xperience10m_128_episode_selection.json"
+PYTHONS = ("3.11", "3.12", "3.13")
+MACHINES = ("x86_64", "aarch64")
+TARGETS = [f"cp{python.replace('.', '')}-{machine}" for python in PYTHONS for machine in MACHINES]
+ELF_MACHINE = {"x86_64": 62, "aarch64": 183}
+UNREACHED = ("Failed to fetch", "error sending request", "dns error")
 
 
-@pytest.fixture(scope="module")
-def pyz():
-    made = subprocess.run([sys.executable, BUILD], capture_output=True, text=True, check=False)
-    if made.returncode and "Could not find a version" in made.stderr:
-        pytest.skip(f"the wheels cannot be had here: {made.stderr[-300:]}")
+@pytest.fixture(scope="session")
+def pyz(tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("pyz") / "xperience-relay.pyz"
+    made = subprocess.run([ROOT / "scripts" / "pyz", file], capture_output=True, text=True, check=False)
+    if any(sign in made.stderr for sign in UNREACHED):
+        pytest.skip("the package index is not reached, so the wheels of other Pythons and machines cannot be fetched")
     assert made.returncode == 0, made.stderr
-    return PYZ
+    return file
 
 
-def run(pyz, home, *arguments, python=sys.executable):
-    environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
-    command = [python, str(pyz), *arguments]
-    return subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, check=False)
+def bare_python(version: str = f"{sys.version_info.major}.{sys.version_info.minor}") -> str:
+    """A Python of that version outside of this virtual environment."""
+    candidates = [Path(sys.base_prefix, "bin", f"python{version}"), shutil.which(f"python{version}")]
+    candidates += sorted(Path("~/.pyenv/versions").expanduser().glob(f"{version}.*/bin/python"))
+    for candidate in candidates:
+        asked = [candidate or "false", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        with_it = subprocess.run(asked, capture_output=True, text=True, check=False) if candidate else None
+        if with_it and with_it.stdout.strip() == version:
+            return str(candidate)
+    return pytest.skip(f"no Python {version} on this machine")
 
 
-def real_pythons():
-    base = Path(sys.base_prefix).parent
-    found = {str(Path(sys.base_prefix) / "bin" / "python3")}
-    for version in ("3.11", "3.12", "3.13"):
-        found |= {str(path) for path in base.glob(f"{version}.*/bin/python3")}
-        found |= {path for path in [shutil.which(f"python{version}", path="/usr/bin:/usr/local/bin")] if path}
-    return sorted(found)
+def command(pyz: Path, *arguments: str, python: str = "") -> list[str]:
+    """-I -S: no site packages, no environment variables of Python."""
+    return [python or bare_python(), "-I", "-S", str(pyz), *arguments]
 
 
-@pytest.mark.parametrize("python", real_pythons(), ids=lambda path: re.sub(r"\W+", "-", path)[-24:])
-def test_one_file_plans_the_real_selection_with_nothing_but_python(pyz, tmp_path, python):
-    done = run(
-        pyz, tmp_path, "relay", "plan", "--offline", "--transfer-host", "me@store", "--transfer-root", "/d",
-        "--delete-after-transfer", python=python,
+def start(pyz: Path, home: Path, *arguments: str, python: str = "", before: tuple[str, ...] = ()) -> subprocess.Popen:
+    home.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [*before, *command(pyz, *arguments, python=python)], env={"HOME": str(home)}, cwd=home, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def run(pyz: Path, home: Path, *arguments: str, expect: int = 0, **options) -> str:
+    """Standard output, or standard error where a failure is expected."""
+    process = start(pyz, home, *arguments, **options)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == expect, f"{process.returncode}\n{out}\n{err}"
+    return err if expect else out
+
+
+def cached(home: Path) -> list[str]:
+    return sorted(path.name for path in (home / ".cache/xperience/pyz").iterdir() if path.name != "lock")
+
+
+@pytest.mark.parametrize("version", PYTHONS)
+def test_a_python_without_any_package_plans_the_selection(pyz, tmp_path, version):
+    python = bare_python(version)
+    assert run(pyz, tmp_path / "home", "version", python=python) == "0.1.0\n"
+    plan = run(
+        pyz, tmp_path / "home", "relay", "plan", "--offline", "--selection-json", str(SELECTION),
+        "--transfer-host", "me@store", "--transfer-root", "/d", "--delete-after-transfer", python=python,
+    )  # fmt: skip
+    assert "896 files, 277.71 GiB" in plan
+    assert len(cached(tmp_path / "home")) == 1
+
+
+@BOTH_STORES
+def test_a_whole_relay_runs_from_the_file(pyz, job):
+    home = job.folder / "home"
+    home.mkdir()
+    kept = {name: value for name, value in job.environment.items() if name.startswith(("AWS_", "HF_"))}
+    done = subprocess.run(
+        command(pyz, *job.command("--rclone", str(find_rclone(None)))[3:]), env={"HOME": str(home)} | kept, cwd=home,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "896 files, 277.71 GiB" in done.stdout
-    assert not (tmp_path / "relay").exists()
+    job.check_whole()
 
 
-def test_a_start_that_was_killed_in_the_middle_leaves_nothing_half_unpacked(pyz, tmp_path):
-    started = subprocess.Popen(
-        [sys.executable, str(pyz), "version"], env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
-    )
-    cache = tmp_path / ".cache" / "xperience" / "pyz"
-    while not list(cache.glob(".unpacking-*/*")):
-        assert started.poll() is None
-    started.kill()
-    started.wait()
-    assert [path for path in cache.iterdir() if not path.name.startswith(".")] == []
-    assert run(pyz, tmp_path, "version").stdout.strip()
+def test_the_same_checkout_gives_the_same_bytes(pyz, tmp_path):
+    again = tmp_path / "again.pyz"
+    subprocess.run([ROOT / "scripts" / "pyz", again], env=os.environ | {"TZ": "Asia/Tokyo"}, check=True)
+    assert again.read_bytes() == pyz.read_bytes()
 
 
-def test_a_cache_that_cannot_be_written_is_named(pyz, tmp_path):
-    (tmp_path / ".cache").write_text("a file in the way")
-    done = run(pyz, tmp_path, "version")
-    assert done.returncode == 78
-    assert "XPERIENCE_PYZ_CACHE" in done.stderr
+def test_two_first_starts_at_once_both_run(pyz, tmp_path):
+    home = tmp_path / "home"
+    both = [start(pyz, home, "version") for _ in range(2)]
+    assert [process.communicate(timeout=60)[0] for process in both] == ["0.1.0\n"] * 2
+    assert len(cached(home)) == 1
 
 
-def test_every_target_has_the_same_packages(pyz):
-    with zipfile.ZipFile(pyz) as archive:
-        names = set(archive.namelist())
-        targets = [name for name in names if name.startswith("targets/")]
-        assert len(targets) == 6
-        packages = []
-        for target in targets:
-            wheels = archive.read(target).decode().split()
-            assert {f"wheels/{wheel}" for wheel in wheels} <= names
-            machine = target.split("/")[1].rpartition("-")[2]
-            assert all(machine in wheel or wheel.endswith("-any.whl") for wheel in wheels)
-            packages.append({wheel.split("-")[0] for wheel in wheels})
-        assert all(found == packages[0] for found in packages)
-        assert {"xperience", "boto3", "asyncssh", "huggingface_hub", "pydantic_core"} <= packages[0]
+def test_a_start_after_a_kill_in_the_middle_of_unpacking_runs_and_leaves_nothing_behind(pyz, tmp_path):
+    home = tmp_path / "home"
+    process = start(pyz, home, "version")
+    try:
+        while len(list(home.rglob("*.py"))) < 20:
+            assert process.poll() is None
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    (partial,) = cached(home)
+    assert partial.endswith(f".{process.pid}")
+    assert run(pyz, home, "version") == "0.1.0\n"
+    assert cached(home) == [partial.removesuffix(f".{process.pid}")]
+
+
+def test_a_cache_that_lost_bytes_is_unpacked_again(pyz, tmp_path):
+    home = tmp_path / "home"
+    run(pyz, home, "version")
+    (name,) = cached(home)
+    damaged = home / ".cache/xperience/pyz" / name / "pydantic" / "main.py"
+    damaged.write_bytes(b"")
+    assert run(pyz, home, "version") == "0.1.0\n"
+    assert damaged.stat().st_size > 0
+    assert cached(home) == [name]
+
+
+def test_a_host_that_it_was_not_made_for_is_told_what_is_inside(pyz, tmp_path):
+    if not shutil.which("setarch"):
+        pytest.skip("setarch is missing: install util-linux")
+    said = run(pyz, tmp_path / "home", "version", expect=78, before=("setarch", "i686"))
+    assert "not made for this host" in said
+    assert "on i686" in said
+    assert all(target in said for target in TARGETS)
+
+
+def test_a_home_that_cannot_be_written_to_names_the_variable_that_helps(pyz, tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".cache").write_text("a file where the folder would be")
+    said = run(pyz, tmp_path / "home", "version", expect=78)
+    assert "XPERIENCE_PYZ_CACHE" in said
+
+
+def unpacked(pyz: Path, folder: Path, target: str) -> Path:
+    """What a host of that target unpacks."""
+    python, machine = target.split("-")
+    with zipfile.ZipFile(pyz) as packed:
+        for name in packed.namelist():
+            part, _, path = name.partition("/")
+            if path and part in ("any", python, machine, target):
+                place = folder / path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                assert not place.exists(), f"{path} comes from two folders"
+                place.write_bytes(packed.read(name))
+    return folder
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_has_all_distributions_and_libraries_for_its_machine(pyz, tmp_path, target):
+    python, machine = target.split("-")
+    tree = unpacked(pyz, tmp_path / "tree", target)
+    found = {}
+    for file in tree.glob("*.dist-info/METADATA"):
+        metadata = BytesParser().parsebytes(file.read_bytes())
+        found[canonicalize_name(metadata["Name"])] = metadata
+    environment = {
+        "python_version": f"3.{python[3:]}", "python_full_version": f"3.{python[3:]}.0", "platform_machine": machine,
+        "sys_platform": "linux", "platform_system": "Linux", "implementation_name": "cpython", "extra": "",
+    }  # fmt: skip
+    for name, metadata in found.items():
+        for requirement in map(Requirement, metadata.get_all("Requires-Dist", [])):
+            needed = canonicalize_name(requirement.name)
+            if needed == "hf-xet" or (requirement.marker and not requirement.marker.evaluate(environment)):
+                continue
+            assert needed in found, f"{name} needs {requirement}"
+            assert requirement.specifier.contains(found[needed]["Version"]), f"{name} needs {requirement}"
+    libraries = {str(path.relative_to(tree)): path.read_bytes() for path in tree.rglob("*.so")}
+    assert {re.sub(r"\..*", "", path) for path in libraries} >= {
+        "_cffi_backend", "cryptography/hazmat/bindings/_rust", "pydantic_core/_pydantic_core", "yaml/_yaml",
+    }  # fmt: skip
+    for path, content in libraries.items():
+        assert int.from_bytes(content[18:20], "little") == ELF_MACHINE[machine], path
+        assert max(int(minor) for minor in re.findall(rb"GLIBC_2\.(\d+)", content)) <= 28, path
+        assert ".abi3." in path or f".cpython-3{python[3:]}-{machine}-" in path
+
+
+def test_no_path_of_the_building_machine_is_inside(pyz):
+    with zipfile.ZipFile(pyz) as packed:
+        assert set(json.loads(packed.read("inside.json"))["targets"]) == set(TARGETS)
+        assert not [name for name in packed.namelist() if "direct_url" in name or "hf_xet" in name]
+        assert not [name for name in packed.namelist() if str(ROOT).encode() in packed.read(name)]

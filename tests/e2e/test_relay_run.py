@@ -139,6 +139,20 @@ def test_sigterm_saves_the_state_and_exits_with_143(job):
     assert job.hub.log.served().total_bytes < sum(f.size_bytes for f in manifest(job).files) + 16 * 2**24
 
 
+@BOTH_STORES
+def test_a_run_goes_on_with_another_chunk_size(job):
+    job.flags = ["--chunk-size-mib", "5", "--chunk-threshold-mib", "5", "--transfer-limit-mib", "4"]
+    running = job.start()
+    wait_for(lambda: len(list((job.scratch / "data").rglob("*.hdf5"))) == 4)
+    running.kill()
+    running.wait()
+    job.flags = ["--chunk-size-mib", "6", "--chunk-threshold-mib", "5"]
+    job.run()
+    job.check_whole()
+    assert "mismatch" not in (job.scratch / "relay_events.jsonl").read_text()
+    assert "mismatch" not in summary_of(job.scratch)["transfer"]["retries"]
+
+
 def test_resume_goes_on_with_the_settings_of_the_run(job):
     job.hub.rate.bytes_per_second = 4e6
     running = job.start()

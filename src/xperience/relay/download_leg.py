@@ -92,8 +92,9 @@ class DownloadLeg:
     def _done(self, downloaded: Downloaded) -> None:
         digests, path = downloaded.digests, downloaded.task.identity.path
         self.ledger.set(
-            path, State.DOWNLOADED, sha256=digests.sha256, md5=digests.md5, multipart_etag=digests.multipart_etag
-        )
+            path, State.DOWNLOADED, sha256=digests.sha256, md5=digests.md5, multipart_etag=digests.multipart_etag,
+            digest_part_bytes=self.rules.part_bytes,
+        )  # fmt: skip
         self.progress.download.leave()
         self.events.add("downloaded", path=path, sha256=digests.sha256)
         self.on_downloaded()

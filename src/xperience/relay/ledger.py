@@ -4,6 +4,7 @@ A state is committed after its effect, and every effect can be repeated, so that
 never bytes. TRUNCATE journal with synchronous=FULL: works on every file system, 10⁴ commits a job are nothing.
 """
 
+import os
 import sqlite3
 import threading
 import time
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import quote
 
 from xperience.common.errors import BadDataError, ConfigurationError, NoSpaceError, TryAgainError
 from xperience.relay.plan import Batch
@@ -49,6 +51,7 @@ class LedgerFile:
     sha256: str | None
     md5: str | None
     multipart_etag: str | None
+    digest_part_bytes: int | None
     execute_id: str | None
     job_id: int | None
     verified_how: str | None
@@ -69,7 +72,8 @@ CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE file (
   path TEXT PRIMARY KEY, position INTEGER NOT NULL, batch INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
   hub_sha256 TEXT, hub_git_sha1 TEXT, state TEXT NOT NULL,
-  sha256 TEXT, md5 TEXT, multipart_etag TEXT, execute_id TEXT, job_id INTEGER,
+  sha256 TEXT, md5 TEXT, multipart_etag TEXT, digest_part_bytes INTEGER,
+  execute_id TEXT, job_id INTEGER,
   verified_how TEXT, etag TEXT, part_bytes INTEGER, version_id TEXT,
   downloads INTEGER NOT NULL DEFAULT 0, sends INTEGER NOT NULL DEFAULT 0,
   download_started_at REAL, downloaded_at REAL, send_started_at REAL, verified_at REAL
@@ -90,7 +94,10 @@ class Ledger:
 
     def _open(self, read_only: bool) -> None:
         if read_only:
-            self._db = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, check_same_thread=False, timeout=60)
+            # A kill -9 may leave a transaction to be rolled back, and only a writer can do that.
+            mode = "rw" if os.access(self.path, os.W_OK) else "ro"
+            address = f"file:{quote(str(self.path))}?mode={mode}"
+            self._db = sqlite3.connect(address, uri=True, check_same_thread=False, timeout=60)
         else:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, check_same_thread=False, timeout=60, isolation_level=None)

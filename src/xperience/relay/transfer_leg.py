@@ -3,10 +3,11 @@
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from xperience.common.errors import BadDataError, TryAgainError, UnavailableError, XperienceError
+from xperience.common.errors import BadDataError, StoppedError, TryAgainError, UnavailableError, XperienceError
+from xperience.hub.digests import digest_file
 from xperience.relay import locks
 from xperience.relay.events import Events
 from xperience.relay.ledger import ARRIVED, Ledger, LedgerFile, State
@@ -69,8 +70,7 @@ class TransferLeg:
                         running[pool.submit(self._carry, file.path)] = file.path
                     with self._news:
                         self._news.wait(0.2)
-                    done, _ = wait(running, timeout=0, return_when=FIRST_COMPLETED)
-                    for future in done:
+                    for future in [future for future in running if future.done()]:
                         self._streams.pop(running.pop(future))
                         future.result()
             finally:
@@ -184,6 +184,8 @@ class TransferLeg:
                 "a scratch copy has gone", where=file.path, why="somebody deleted it",
                 fix="Run again: it is downloaded anew.",
             )  # fmt: skip
+        if file.digest_part_bytes != self.store.part_bytes:
+            self._digest_anew(file)
         streams = self._streams[file.path] = self._streams[file.path] or 1  # 0: sent before, and now once more
         self.ledger.set(file.path, State.SENDING, execute_id=None, job_id=None)
         job = self.store.start_send(
@@ -191,6 +193,23 @@ class TransferLeg:
         )
         self.ledger.record(file.path, execute_id=job.execute_id, job_id=job.job_id)
         self.events.add("send_started", path=file.path, streams=streams, job_id=job.job_id, batch=file.batch)
+
+    def _digest_anew(self, file: LedgerFile) -> None:
+        """The part size is another than in the run that downloaded the file: its ETag will be another too."""
+        digests = digest_file(
+            self.scratch.path_of(file.path), part_bytes=self.store.part_bytes, with_git_sha1=False, ended=self.stop
+        )
+        if digests is None:
+            raise StoppedError("stopped while a scratch copy was hashed", where=file.path)
+        if digests.sha256 != file.sha256:
+            self.ledger.set(file.path, State.PLANNED)
+            raise BadDataError(
+                "a scratch copy has changed", where=file.path, why=f"sha256 {digests.sha256}, was {file.sha256}",
+                fix="Check the scratch disk; run again: it is downloaded anew.",
+            )  # fmt: skip
+        self.ledger.record(
+            file.path, md5=digests.md5, multipart_etag=digests.multipart_etag, digest_part_bytes=self.store.part_bytes
+        )
 
     def _finish_sending(self, file: LedgerFile) -> None:
         """Follow the job that the ledger names; a job that nobody knows any more is stopped, and the file sent anew."""
@@ -269,4 +288,4 @@ class _Mismatch(Exception):
 
 def _expected(file: LedgerFile) -> Expected:
     assert file.sha256 is not None  # noqa: S101  every file past downloading has it
-    return Expected(file.sha256, file.size_bytes, file.md5, file.multipart_etag)
+    return Expected(file.sha256, file.size_bytes, file.md5, file.multipart_etag, file.digest_part_bytes)

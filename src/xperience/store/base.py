@@ -38,12 +38,13 @@ class JobState:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Size and hashes of the one read that matched the hub's."""
+    """Size and hashes of the one read that matched the hub's; `part_bytes` is the part size of `multipart_etag`."""
 
     sha256: str
     size_bytes: int
     md5: str | None = None
     multipart_etag: str | None = None
+    part_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

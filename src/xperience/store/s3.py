@@ -130,7 +130,7 @@ class S3Store(Mover):
         if not _etag_is_md5(head):
             return self._prove_otherwise(path, expected.sha256, expected.size_bytes)
         how = expected_matches(_etag(head), expected)
-        return self._verified(how, head) if how else None
+        return self._verified(how, head, expected.part_bytes) if how else None
 
     def verify_recorded(self, path: str, sha256: str, size_bytes: int, recorded: Verified) -> bool:
         """Size and ETag as recorded; a recorded version's own where the bucket keeps versions."""
@@ -159,9 +159,8 @@ class S3Store(Mover):
         how = "s3:etag-after-read-back" if _etag_is_md5(head) else "read-back sha256"
         return self._verified(how, head)
 
-    def _verified(self, how: str, head: dict[str, Any]) -> Verified:
-        part_bytes = self.part_bytes if "-" in _etag(head) else None
-        return Verified(how, _etag(head), part_bytes, head.get("VersionId"))
+    def _verified(self, how: str, head: dict[str, Any], part_bytes: int | None = None) -> Verified:
+        return Verified(how, _etag(head), part_bytes if "-" in _etag(head) else None, head.get("VersionId"))
 
     def free_bytes(self) -> int | None:
         """S3 has no end."""

@@ -1,4 +1,6 @@
 import sqlite3
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -82,6 +84,25 @@ def test_a_ledger_of_another_schema_is_refused(tmp_path):
     db.close()
     with pytest.raises(ConfigurationError, match="version 99"):
         Ledger(path)
+
+
+def test_a_ledger_whose_writer_was_killed_in_a_transaction_can_be_read(tmp_path):
+    path = tmp_path / "ledger with space.sqlite"
+    made = Ledger(path)
+    made.load(batches(a=1, b=2))
+    made.close()
+    program = (
+        "import os, sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.execute('PRAGMA journal_mode=TRUNCATE'); db.execute('PRAGMA cache_size=1'); db.execute('BEGIN IMMEDIATE')\n"
+        "db.executemany('INSERT INTO job VALUES (?, ?)', [(str(n), 'x' * 900) for n in range(2000)])\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, path], check=False)
+    assert path.with_name(f"{path.name}-journal").stat().st_size > 0
+    reader = Ledger(path, read_only=True)
+    assert [file.path for file in reader.files()] == ["b", "a"]
+    assert reader.job() == {}
+    reader.close()
 
 
 def test_two_connections_write_without_losing_anything(ledger):

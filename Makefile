@@ -25,17 +25,21 @@ rclone: ## Build rclone 1.76 from its Go module, once, into the user's cache
 
 .PHONY: pyz
 pyz: $(READY) ## One file that runs the relay on a host with nothing but Python and rclone
-	$(BIN)/python scripts/pyz.py
+	scripts/pyz
 
 ##@ Test
 
 .PHONY: test
 test: ## All tests, and at the end what was skipped and why
-	scripts/test unit e2e
+	scripts/test unit charts e2e
 
 .PHONY: test-unit
 test-unit: ## Unit tests: no servers, under a minute
 	scripts/test unit
+
+.PHONY: test-charts
+test-charts: ## Charts rendered by the real Helm, against the strict schemas of four Kubernetes versions
+	scripts/test charts
 
 .PHONY: test-e2e
 test-e2e: ## Whole relays between a stand-in hub, a real sshd and a real S3 server
@@ -53,8 +57,9 @@ lint: $(READY) ## ruff, mypy, import-linter, shellcheck, and docs/reference.md a
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment .ci/run
+	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment scripts/pyz scripts/helm .ci/run
 	$(BIN)/python scripts/reference.py --check
+	$(BIN)/python scripts/chart_schema.py --check
 
 .PHONY: format
 format: $(READY) ## Format the code
@@ -62,8 +67,9 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff format
 
 .PHONY: docs
-docs: $(READY) ## Write docs/reference.md from the code
+docs: $(READY) ## Write docs/reference.md and the charts' schemas from the code
 	$(BIN)/python scripts/reference.py
+	$(BIN)/python scripts/chart_schema.py
 
 .PHONY: lock
 lock: $(READY) ## Resolve pyproject.toml into the hashed requirements

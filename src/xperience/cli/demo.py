@@ -1,10 +1,16 @@
 """`xperience demo`."""
 
+from xperience.common.errors import ConfigurationError
 from xperience.common.settings import DemoSettings
 
 
 def demo(settings: DemoSettings) -> None:
     """The relay on this machine: 16 synthetic episodes to SSH and to S3, with a kill -9 on the way."""
-    from xperience.standin.demo import run_demo
-
+    try:
+        from xperience.standin.demo import run_demo
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "the demo needs more than the relay", why=f"{error.name} is not installed",
+            fix="Use `make demo` in a checkout, or pip install 'xperience[standin]'.",
+        ) from error  # fmt: skip
     run_demo(settings.keep)

@@ -56,7 +56,8 @@ class Mover:
         self.threshold_bytes, self.chunk_bytes = threshold_bytes, chunk_bytes
         self.outbox = scratch / "outbox"  # small files on their way to or from the store
         for place in self.outbox.glob("*-*"):
-            if not Path(f"/proc/{place.name.partition('-')[0]}").exists():
+            pid = place.name.partition("-")[0]
+            if pid == str(os.getpid()) or not Path(f"/proc/{pid}").exists():
                 place.unlink(missing_ok=True)  # of a process that was killed
 
     def _call(self, method: str, path: str = "", /, **parameters: Any) -> dict[str, Any]:

@@ -1,0 +1,147 @@
+{{/* The pod template; the Job's name carries its hash, so that an upgrade makes a new Job. */}}
+{{- define "relay.podTemplate" -}}
+metadata:
+  labels:
+    {{- include "common.labels" . | nindent 4 }}
+    {{- with .Values.podLabels }}{{ toYaml . | nindent 4 }}{{ end }}
+  {{- with .Values.podAnnotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  restartPolicy: Never
+  serviceAccountName: {{ include "common.serviceAccountName" . }}
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ .Values.job.terminationGracePeriodSeconds }}
+  securityContext: {{- include "common.podSecurityContext" . | nindent 4 }}
+  {{- with .Values.imagePullSecrets }}
+  imagePullSecrets: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with .Values.nodeSelector }}
+  nodeSelector: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.tolerations }}
+  tolerations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.affinity }}
+  affinity: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  initContainers:
+    - {{- include "relay.sidecar" . | nindent 6 }}
+    - name: preflight
+      args: ["preflight"]
+      {{- include "relay.container" . | nindent 6 }}
+  containers:
+    - name: relay
+      args: ["relay", "run"]
+      {{- if .Values.metrics.enabled }}
+      ports:
+        - {name: metrics, containerPort: {{ .Values.metrics.port }}}
+      {{- end }}
+      {{- include "relay.container" . | nindent 6 }}
+  volumes: {{- include "relay.volumes" . | nindent 4 }}
+{{- end -}}
+
+{{/* rclone as native sidecar: starts before preflight, ends after relay, holds the store's credentials. */}}
+{{- define "relay.sidecar" -}}
+name: rclone
+image: {{ include "common.image" (dict "image" .Values.image.rclone "version" "") }}
+imagePullPolicy: {{ .Values.image.rclone.pullPolicy }}
+restartPolicy: Always
+securityContext: {{- include "common.containerSecurityContext" . | nindent 2 }}
+terminationMessagePolicy: FallbackToLogsOnError
+env:
+  - {name: RCLONE_CONFIG, value: /etc/xperience/rclone/rclone.conf}
+  - {name: HOME, value: /tmp}
+  {{- if .Values.customCa.configMap }}
+  - {name: SSL_CERT_FILE, value: /etc/xperience/ca/ca.crt}
+  {{- end }}
+  {{- range $name, $value := merge (dict) .Values.rcloneEnv .Values.proxyEnv }}
+  - name: {{ $name }}
+    value: {{ $value | toString | quote }}
+  {{- end }}
+{{- with .Values.store.s3.writerSecret }}
+envFrom:
+  - secretRef: {name: {{ . }}}
+{{- end }}
+startupProbe:
+  exec:
+    command: ["rclone", "rc", "--unix-socket", "/run/rclone/rc.sock", "rc/noop"]
+  periodSeconds: 1
+  timeoutSeconds: 5
+  failureThreshold: 60
+resources:
+  requests: {cpu: {{ .Values.resources.rcloneCpu | quote }}, memory: {{ .Values.resources.rcloneMemoryMib }}Mi, ephemeral-storage: 64Mi}
+  limits: {memory: {{ .Values.resources.rcloneMemoryMib }}Mi, ephemeral-storage: 256Mi}
+volumeMounts:
+  - {name: scratch, mountPath: /scratch}
+  - {name: rclone-socket, mountPath: /run/rclone}
+  - {name: tmp, mountPath: /tmp, subPath: rclone}
+  - {name: rclone-config, mountPath: /etc/xperience/rclone, readOnly: true}
+  {{- if .Values.store.ssh.host }}
+  - {name: store-key, mountPath: /etc/xperience/store, readOnly: true}
+  {{- end }}
+  {{- if .Values.customCa.configMap }}
+  - {name: custom-ca, mountPath: /etc/xperience/ca, readOnly: true}
+  {{- end }}
+{{- end -}}
+
+{{/* What preflight and relay share. */}}
+{{- define "relay.container" -}}
+image: {{ include "common.image" (dict "image" .Values.image.relay "version" .Chart.AppVersion) }}
+imagePullPolicy: {{ .Values.image.relay.pullPolicy }}
+securityContext: {{- include "common.containerSecurityContext" . | nindent 2 }}
+terminationMessagePolicy: FallbackToLogsOnError
+env: {{- include "relay.env" . | nindent 2 }}
+{{- with .Values.store.s3.readerSecret }}
+envFrom:
+  - secretRef: {name: {{ . }}}
+{{- end }}
+resources: {{- toYaml .Values.resources.relay | nindent 2 }}
+volumeMounts:
+  - {name: scratch, mountPath: /scratch}
+  - {name: rclone-socket, mountPath: /run/rclone}
+  - {name: tmp, mountPath: /tmp, subPath: relay}
+  - {name: hub-token, mountPath: /var/run/xperience/hub, readOnly: true}
+  {{- if include "relay.selectionConfigMap" . }}
+  - {name: selection, mountPath: /etc/xperience/selection, readOnly: true}
+  {{- end }}
+  {{- if .Values.customCa.configMap }}
+  - {name: custom-ca, mountPath: /etc/xperience/ca, readOnly: true}
+  {{- end }}
+{{- end -}}
+
+{{- define "relay.volumes" -}}
+- name: scratch
+  persistentVolumeClaim: {claimName: {{ include "relay.scratchClaim" . }}}
+- name: rclone-socket
+  emptyDir: {medium: Memory, sizeLimit: 1Mi}
+- name: tmp
+  emptyDir: {sizeLimit: 128Mi}
+- name: rclone-config
+  configMap: {name: {{ include "common.fullname" . }}-rclone}
+- name: hub-token
+  secret:
+    secretName: {{ .Values.hub.tokenSecret.name }}
+    defaultMode: 0440
+    items: [{key: {{ .Values.hub.tokenSecret.key }}, path: token}]
+{{- if .Values.store.ssh.host }}
+- name: store-key
+  secret: {secretName: {{ .Values.store.ssh.secret }}, defaultMode: 0440}
+{{- end }}
+{{- with include "relay.selectionConfigMap" . }}
+- name: selection
+  configMap:
+    name: {{ . }}
+    items: [{key: {{ $.Values.selection.key }}, path: selection}]
+{{- end }}
+{{- with .Values.customCa.configMap }}
+- name: custom-ca
+  configMap:
+    name: {{ . }}
+    items: [{key: {{ $.Values.customCa.key }}, path: ca.crt}]
+{{- end }}
+{{- end -}}

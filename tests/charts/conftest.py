@@ -1,0 +1,73 @@
+"""Render charts with the real Helm; look at what comes out as plain objects."""
+
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHARTS = ROOT / "charts"
+
+
+@cache
+def programs() -> Path:
+    found = subprocess.run(
+        [ROOT / "scripts" / "helm"], env={**os.environ, "PYTHON": sys.executable}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    if found.returncode:
+        pytest.skip(f"Helm cannot be had here: {found.stderr[-300:]}")
+    return Path(found.stdout.strip())
+
+
+def helm(*arguments: str, values: dict | None = None) -> subprocess.CompletedProcess:
+    command = [str(programs() / "helm"), *arguments]
+    if values is not None:
+        command += ["--values", "-"]
+    return subprocess.run(
+        command,
+        input=yaml.safe_dump(values) if values is not None else None,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@cache
+def _rendered(chart: str, values: str, kubernetes: str) -> str:
+    done = subprocess.run(
+        [
+            str(programs() / "helm"), "template", "demo", str(CHARTS / chart), "--namespace", "data",
+            "--kube-version", kubernetes, "--api-versions", "monitoring.coreos.com/v1", "--values", "-",
+        ],
+        input=values, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def render(chart: str, values: dict, kubernetes: str = "1.34.0") -> list[dict]:
+    """Every object of a release."""
+    return [item for item in yaml.safe_load_all(_rendered(chart, yaml.safe_dump(values), kubernetes)) if item]
+
+
+def refusal(chart: str, values: dict) -> str:
+    """What Helm says where it refuses to render."""
+    done = helm("template", "demo", str(CHARTS / chart), values=values)
+    assert done.returncode != 0, "it rendered"
+    return done.stderr
+
+
+def scenarios(chart: str) -> list:
+    paths = sorted((CHARTS / chart / "ci").glob("*-values.yaml"))
+    return [pytest.param(yaml.safe_load(path.read_text()), id=path.stem.removesuffix("-values")) for path in paths]
+
+
+def one(objects: list[dict], kind: str, name: str = "") -> dict:
+    """The one object of a kind (with this in its name)."""
+    (found,) = (item for item in objects if item["kind"] == kind and name in item["metadata"]["name"])
+    return found

@@ -1,0 +1,202 @@
+import copy
+import re
+import subprocess
+import sys
+
+import kubernetes_validate
+import pytest
+import yaml
+from conftest import CHARTS, ROOT, helm, one, refusal, render, scenarios
+
+from xperience.store.s3 import S3Target, s3_config
+from xperience.store.ssh import SshTarget, sftp_config
+
+KUBERNETES = ["1.29", "1.33", "1.34", "1.37"]
+SSH = yaml.safe_load((CHARTS / "relay" / "ci" / "ssh-values.yaml").read_text())
+S3 = yaml.safe_load((CHARTS / "relay" / "ci" / "s3-values.yaml").read_text())
+SCENARIOS = pytest.mark.parametrize("values", scenarios("relay"))
+
+
+def pod_of(objects):
+    return one(objects, "Job")["spec"]["template"]["spec"]
+
+
+def containers_of(pod):
+    return {container["name"]: container for container in [*pod["initContainers"], *pod["containers"]]}
+
+
+def env_of(container):
+    return {item["name"]: item["value"] for item in container["env"]}
+
+
+def with_values(base, **changes):
+    values = copy.deepcopy(base)
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place = values
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return values
+
+
+@SCENARIOS
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_every_object_is_valid_under_the_strict_schema(values, version):
+    for item in render("relay", values, f"{version}.0"):
+        if item["apiVersion"].startswith("monitoring.coreos.com"):
+            continue  # no schema of it is in the package
+        kubernetes_validate.validate(item, version, strict=True)
+
+
+@SCENARIOS
+def test_every_pod_keeps_the_restricted_pod_security_standard(values):
+    pod = pod_of(render("relay", values))
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] >= 10000
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for name, container in containers_of(pod).items():
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False, name
+        assert context["readOnlyRootFilesystem"] is True, name
+        assert context["capabilities"] == {"drop": ["ALL"]}, name
+        assert "ephemeral-storage" in container["resources"]["requests"], name
+        assert "memory" in container["resources"]["limits"], name
+    assert not {"hostPath", "nfs"} & {key for volume in pod["volumes"] for key in volume}
+
+
+@SCENARIOS
+def test_names_fit_labels_are_there_and_no_variable_is_set_twice(values):
+    for item in render("relay", values):
+        assert len(item["metadata"]["name"]) <= 63
+        assert item["metadata"]["labels"]["app.kubernetes.io/instance"] == "demo"
+    for container in containers_of(pod_of(render("relay", values))).values():
+        names = [variable["name"] for variable in container["env"]]
+        assert len(names) == len(set(names))
+
+
+@SCENARIOS
+def test_helm_lint_finds_nothing(values):
+    done = helm("lint", "--strict", str(CHARTS / "relay"), values=values)
+    assert done.returncode == 0, done.stdout
+
+
+def test_secrets_reach_only_the_containers_that_need_them():
+    found = containers_of(pod_of(render("relay", SSH)))
+    mounts = {name: {mount["name"] for mount in container["volumeMounts"]} for name, container in found.items()}
+    assert "store-key" in mounts["rclone"]
+    assert "store-key" not in mounts["relay"] | mounts["preflight"]
+    assert "hub-token" in mounts["relay"] & mounts["preflight"]
+    assert "hub-token" not in mounts["rclone"]
+    found = containers_of(pod_of(render("relay", S3)))
+    secrets = {name: container["envFrom"][0]["secretRef"]["name"] for name, container in found.items()}
+    assert secrets == {"rclone": "s3-writer", "preflight": "s3-reader", "relay": "s3-reader"}
+
+
+def test_the_sidecar_starts_first_and_is_probed_over_its_socket():
+    first, second = pod_of(render("relay", SSH))["initContainers"]
+    assert (first["name"], first["restartPolicy"], second["name"]) == ("rclone", "Always", "preflight")
+    assert first["startupProbe"]["exec"]["command"][:3] == ["rclone", "rc", "--unix-socket"]
+    relay = containers_of(pod_of(render("relay", SSH)))["relay"]
+    assert env_of(relay)["XPERIENCE_RCLONE_SOCKET"] == first["startupProbe"]["exec"]["command"][3]
+
+
+def test_exit_codes_that_another_try_cannot_mend_fail_the_job_by_container_name():
+    rules = one(render("relay", SSH), "Job")["spec"]["podFailurePolicy"]["rules"]
+    assert rules[0] == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    assert [rule["onExitCodes"]["containerName"] for rule in rules[1:]] == ["relay", "preflight"]
+    assert all(rule["onExitCodes"]["values"] == [64, 65, 73, 77, 78] for rule in rules[1:])
+
+
+def test_a_change_of_the_pod_makes_a_job_of_another_name_and_no_change_the_same():
+    name = one(render("relay", SSH), "Job")["metadata"]["name"]
+    assert one(render("relay", copy.deepcopy(SSH)), "Job")["metadata"]["name"] == name
+    assert one(render("relay", with_values(SSH, settings__chunk_size_mib=32)), "Job")["metadata"]["name"] != name
+
+
+def test_the_sidecars_configuration_is_the_one_that_the_relay_would_write_itself():
+    def options(text):
+        return dict(line.strip().split(" = ", 1) for line in text.splitlines() if " = " in line)
+
+    rendered = options(one(render("relay", SSH), "ConfigMap", "rclone")["data"]["rclone.conf"])
+    target = SshTarget("me", "store.example", 2222, "/data")
+    paths = {"key": "/etc/xperience/store/id_ed25519", "known_hosts": "/etc/xperience/store/known_hosts"}
+    assert rendered == options(sftp_config(target, **paths))
+    rendered = options(one(render("relay", S3), "ConfigMap", "rclone")["data"]["rclone.conf"])
+    target = S3Target("training", "xperience", "https://s3.example", "us-east-1")
+    own = options(s3_config(target, provider="Minio", threshold_bytes=64 << 20, part_bytes=64 << 20))
+    sizes = {"chunk_size": "64Mi", "upload_cutoff": "64Mi"}
+    assert rendered == own | sizes
+    assert own["chunk_size"] == f"{64 << 20}B"
+
+
+def test_settings_become_variables_of_preflight_and_relay():
+    found = containers_of(pod_of(render("relay", with_values(SSH, settings__download_streams=32))))
+    for name in ("preflight", "relay"):
+        env = env_of(found[name])
+        assert env["XPERIENCE_DOWNLOAD_STREAMS"] == "32"
+        assert env["XPERIENCE_DELETE_AFTER_TRANSFER"] == "true"
+        assert env["XPERIENCE_TRANSFER_HOST"] == "me@store.example:2222"
+        assert "XPERIENCE_SSH_KEY" not in env
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"store": {}}, "no store", id="no-store"),
+        pytest.param({"store__s3__url": "s3://a/b"}, "two stores", id="two-stores"),
+        pytest.param({"store__ssh__root": "data"}, "not an absolute path", id="relative-root"),
+        pytest.param({"store__ssh__secret": ""}, "store.ssh.secret", id="no-key"),
+        pytest.param({"hub__tokenSecret__name": ""}, "hub.tokenSecret.name", id="no-token"),
+        pytest.param({"hub__token": "hf_inline"}, "additional properties 'token'", id="token-inline"),
+        pytest.param({"settings__chunk_sise_mib": 1}, "chunk_sise_mib", id="misspelt-setting"),
+        pytest.param({"scratch__sizeGib": 20}, "smaller than budget and headroom", id="small-scratch"),
+        pytest.param({"settings__chunk_parallel": 64}, "rcloneMemoryMib", id="memory"),
+        pytest.param(
+            {"selection": {"packed": "x", "existingConfigMap": "mine"}}, "two selections", id="two-selections"
+        ),
+    ],
+)
+def test_values_that_cannot_work_stop_before_anything_is_installed(changes, message):
+    assert message in refusal("relay", with_values(SSH, **changes))
+
+
+def test_every_value_is_used_and_has_a_sentence():
+    text = (CHARTS / "relay" / "values.yaml").read_text()
+    templates = "".join(path.read_text() for path in (CHARTS / "relay" / "templates").iterdir())
+    templates += "".join(path.read_text() for path in (CHARTS / "common" / "templates").iterdir())
+
+    def leaves(value, path):
+        if isinstance(value, dict) and value and path not in ("settings", "resources.relay"):
+            for name, item in value.items():
+                yield from leaves(item, f"{path}.{name}".strip("."))
+        else:
+            yield path
+
+    for path in leaves(yaml.safe_load(text), ""):
+        last = path.rpartition(".")[2]
+        assert re.search(rf"[.$]{last}\b", templates), f"{path} is used nowhere"
+        assert re.search(rf"# -- .+\n\s*{last}:", text), f"{path} has no sentence"
+
+
+def test_the_schema_of_the_values_is_what_the_code_says():
+    found = subprocess.run([sys.executable, ROOT / "scripts" / "chart_schema.py", "--check"], check=False)
+    assert found.returncode == 0
+
+
+def test_enabled_features_have_their_network_rules():
+    policy = one(render("relay", with_values(SSH, networkPolicy__storePort=2222)), "NetworkPolicy")["spec"]
+    ports = [port["port"] for rule in policy["egress"] for port in rule["ports"]]
+    assert ports == [53, 53, 443, 2222]
+    assert "ingress" not in policy
+    watched = with_values(SSH, networkPolicy__monitoringFrom=[{"namespaceSelector": {}}])
+    (rule,) = one(render("relay", watched), "NetworkPolicy")["spec"]["ingress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 9464}]
+
+
+def test_the_library_chart_is_packaged_with_the_relay(tmp_path):
+    done = helm("package", str(CHARTS / "relay"), "--destination", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    names = subprocess.run(["tar", "tzf", tmp_path / "relay-0.1.0.tgz"], capture_output=True, text=True, check=True)
+    assert "relay/charts/common/templates/_names.tpl" in names.stdout

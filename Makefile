@@ -23,6 +23,10 @@ demo: $(READY) rclone sshd ## The relay on this machine: 16 synthetic episodes t
 rclone: ## Build rclone 1.76 from its Go module, once, into the user's cache
 	scripts/rclone
 
+.PHONY: images
+images: $(READY) rclone ## Build the images of relay and sidecar with Docker
+	scripts/images
+
 .PHONY: pyz
 pyz: $(READY) ## One file that runs the relay on a host with nothing but Python and rclone
 	scripts/pyz
@@ -57,7 +61,7 @@ lint: $(READY) ## ruff, mypy, import-linter, shellcheck, and docs/reference.md a
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment scripts/pyz scripts/helm .ci/run
+	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment scripts/pyz scripts/helm scripts/images images/rclone/rcd .ci/run
 	$(BIN)/python scripts/reference.py --check
 	$(BIN)/python scripts/chart_schema.py --check
 

@@ -1,4 +1,7 @@
-"""Two legs at one rate: the pipeline takes hardly longer than one leg alone, and scratch stays under its budget."""
+"""Two legs at one rate: the pipeline takes hardly longer than one leg alone, and scratch stays under its budget.
+
+These tests time things: `scripts/test` runs them with nothing beside them.
+"""
 
 import sqlite3
 import threading
@@ -10,6 +13,7 @@ from conftest import Job, ssh_destination, summary_of
 from xperience.standin.hub import StandinHub
 from xperience.standin.hub_contents import VirtualFile
 
+pytestmark = pytest.mark.alone
 RATE = 8 * 2**20
 FILE_BYTES = 2**20
 

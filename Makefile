@@ -10,7 +10,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-export PYTHONDONTWRITEBYTECODE := 1
+# Byte code beside the sources would lie in the checkout; without any, every start of the command takes a second more.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 export OMP_NUM_THREADS := 1
 
 ##@ Use

@@ -12,15 +12,11 @@ import numpy as np
 
 from xperience.common.errors import UsageError
 from xperience.episode.schema import CAMERAS
+from xperience.selection.document import ANNOTATION, VIDEOS
 from xperience.standin.annotation import Values, annotation_values
 from xperience.standin.captions import caption
 from xperience.standin.video import write_video
 
-ANNOTATION = "annotation.hdf5"
-VIDEOS = (
-    "fisheye_cam0.mp4", "fisheye_cam1.mp4", "fisheye_cam2.mp4", "fisheye_cam3.mp4", "stereo_left.mp4",
-    "stereo_right.mp4",
-)  # fmt: skip
 SLOW_FPS = 19.35
 
 

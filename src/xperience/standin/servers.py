@@ -61,12 +61,12 @@ def start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
 
 
 def end(process: subprocess.Popen[bytes] | None) -> None:
-    """SIGTERM, then SIGKILL."""
+    """SIGTERM, then SIGKILL: SeaweedFS takes more than ten seconds to end, and these servers hold nothing of value."""
     if process is None or process.poll() is not None:
         return
     process.terminate()
     try:
-        process.wait(10)
+        process.wait(2)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -139,7 +139,7 @@ class Mover:
                 opt={"recurse": True, "filesOnly": True, "noModTime": True, "noMimeType": True},
             )  # fmt: skip
         except RcError as error:
-            if "directory not found" in str(error):
+            if is_missing(error):
                 return {}
             raise self.error_of(str(error), "") from error
         return {item["Path"]: int(item["Size"]) for item in found.get("list") or []}
@@ -156,7 +156,7 @@ class Mover:
                 "operations/hashsumfile", fs=self.fs, remote=path, hashType="sha256", download=download
             )
         except RcError as error:
-            if "not found" in str(error):
+            if is_missing(error):
                 return None
             raise self.error_of(str(error), path) from error
         return str(found["hash"])
@@ -166,7 +166,7 @@ class Mover:
         try:
             self.rc.call("operations/deletefile", fs=self.fs, remote=path)
         except RcError as error:
-            if "not found" not in str(error):
+            if not is_missing(error):
                 raise self.error_of(str(error), path) from error
 
     def put_bytes(self, path: str, content: bytes) -> None:
@@ -211,6 +211,11 @@ class Mover:
         if self.stat_bytes(path) != size_bytes or self.hash_of(path, download=True) != sha256:
             return None
         return Verified("read-back sha256")
+
+
+def is_missing(error: RcError) -> bool:
+    """Whether rclone says that a file or folder is not there; a command that is not found is something else."""
+    return "object not found" in str(error) or "directory not found" in str(error)
 
 
 def probe_name() -> str:

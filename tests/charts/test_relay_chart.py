@@ -51,7 +51,12 @@ def test_every_object_is_valid_under_the_strict_schema(values, version):
 
 @SCENARIOS
 def test_every_pod_keeps_the_restricted_pod_security_standard(values):
-    pod = pod_of(render("relay", values))
+    objects = render("relay", values)
+    for pod in (pod_of(objects), one(objects, "Pod")["spec"]):
+        keeps_the_restricted_standard(pod)
+
+
+def keeps_the_restricted_standard(pod):
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] >= 10000
@@ -115,6 +120,57 @@ def test_a_change_of_the_pod_makes_a_job_of_another_name_and_no_change_the_same(
     assert one(render("relay", with_values(SSH, settings__chunk_size_mib=32)), "Job")["metadata"]["name"] != name
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"selection__packed": "H4sIBBBB"}, id="selection"),
+        pytest.param({"store__ssh__host": "me@other.example"}, id="store"),
+        pytest.param({"rcloneEnv": {"RCLONE_BWLIMIT": "10M"}}, id="rclone"),
+    ],
+)
+def test_a_change_of_what_is_moved_or_where_to_makes_another_job(changes):
+    before = with_values(SSH, selection__packed="H4sIAAAA")
+    names = {
+        one(render("relay", values), "Job")["metadata"]["name"] for values in (before, with_values(before, **changes))
+    }
+    assert len(names) == 2
+
+
+def test_large_numbers_stay_whole_numbers():
+    values = with_values(SSH, job__ttlSecondsAfterFinished=2592000, settings__lock_wait_seconds=1000000)
+    objects = render("relay", values)
+    assert one(objects, "Job")["spec"]["ttlSecondsAfterFinished"] == 2592000
+    assert env_of(containers_of(pod_of(objects))["relay"])["XPERIENCE_LOCK_WAIT_SECONDS"] == "1000000"
+
+
+def test_a_variable_of_the_values_wins_over_the_charts_own():
+    values = with_values(SSH, rcloneEnv={"RCLONE_USE_JSON_LOG": "false"}, job__terminationGracePeriodSeconds=300)
+    found = containers_of(pod_of(render("relay", values)))
+    assert env_of(found["rclone"])["RCLONE_USE_JSON_LOG"] == "false"
+    assert env_of(found["relay"])["XPERIENCE_LOCK_WAIT_SECONDS"] == "330"
+
+
+def test_a_custom_ca_reaches_every_client():
+    found = containers_of(pod_of(render("relay", with_values(S3, customCa__configMap="ca"))))
+    place = "/etc/xperience/ca/ca.crt"
+    assert env_of(found["rclone"])["SSL_CERT_FILE"] == place
+    assert {env_of(found["relay"])[name] for name in ("SSL_CERT_FILE", "AWS_CA_BUNDLE")} == {place}
+
+
+def test_helm_test_asks_the_store_through_a_sidecar_of_its_own():
+    pod = one(render("relay", SSH), "Pod")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert [container["name"] for container in pod["spec"]["initContainers"]] == ["rclone"]
+    assert pod["spec"]["containers"][0]["args"] == ["relay", "verify"]
+
+
+def test_an_ephemeral_scratch_makes_no_claim_of_the_release():
+    objects = render("relay", with_values(SSH, scratch__ephemeral=True))
+    assert "PersistentVolumeClaim" not in {item["kind"] for item in objects}
+    scratch = next(volume for volume in pod_of(objects)["volumes"] if volume["name"] == "scratch")
+    assert scratch["ephemeral"]["volumeClaimTemplate"]["spec"]["resources"]["requests"] == {"storage": "48Gi"}
+
+
 def test_the_sidecars_configuration_is_the_one_that_the_relay_would_write_itself():
     def options(text):
         return dict(line.strip().split(" = ", 1) for line in text.splitlines() if " = " in line)
@@ -152,6 +208,11 @@ def test_settings_become_variables_of_preflight_and_relay():
         pytest.param({"hub__token": "hf_inline"}, "additional properties 'token'", id="token-inline"),
         pytest.param({"settings__chunk_sise_mib": 1}, "chunk_sise_mib", id="misspelt-setting"),
         pytest.param({"scratch__sizeGib": 20}, "smaller than budget and headroom", id="small-scratch"),
+        pytest.param({"settings__scratch_budget_gib": 1}, "smaller than the largest file", id="budget-below-a-file"),
+        pytest.param(
+            {"scratch": {"ephemeral": True, "existingClaim": "mine"}}, "two scratch volumes", id="two-scratch-volumes"
+        ),
+        pytest.param({"rcloneEnv": {"RCLONE_S3_SECRET_ACCESS_KEY": "x"}}, "is a secret", id="secret-in-a-variable"),
         pytest.param({"settings__chunk_parallel": 64}, "rcloneMemoryMib", id="memory"),
         pytest.param(
             {"selection": {"packed": "x", "existingConfigMap": "mine"}}, "two selections", id="two-selections"
@@ -186,10 +247,16 @@ def test_the_schema_of_the_values_is_what_the_code_says():
 
 
 def test_enabled_features_have_their_network_rules():
-    policy = one(render("relay", with_values(SSH, networkPolicy__storePort=2222)), "NetworkPolicy")["spec"]
+    policy = one(render("relay", SSH), "NetworkPolicy")["spec"]
     ports = [port["port"] for rule in policy["egress"] for port in rule["ports"]]
-    assert ports == [53, 53, 443, 2222]
+    assert ports == [53, 53, 5353, 5353, 443, 2222]
     assert "ingress" not in policy
+    elsewhere = with_values(
+        S3, hub__endpoint="http://hub:8080", store__s3__endpoint="http://weed:8333",
+        proxyEnv={"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": ".svc"},
+    )  # fmt: skip
+    hub_and_store = one(render("relay", elsewhere), "NetworkPolicy")["spec"]["egress"][1]["ports"]
+    assert [port["port"] for port in hub_and_store] == [8080, 3128, 8333]
     watched = with_values(SSH, networkPolicy__monitoringFrom=[{"namespaceSelector": {}}])
     (rule,) = one(render("relay", watched), "NetworkPolicy")["spec"]["ingress"]
     assert rule["ports"] == [{"protocol": "TCP", "port": 9464}]

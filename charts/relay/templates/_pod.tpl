@@ -1,4 +1,4 @@
-{{/* The pod template; the Job's name carries its hash, so that an upgrade makes a new Job. */}}
+{{/* The pod template; the Job's name carries its hash and that of what it mounts, so that an upgrade makes a new Job. */}}
 {{- define "relay.podTemplate" -}}
 metadata:
   labels:
@@ -12,7 +12,7 @@ spec:
   serviceAccountName: {{ include "common.serviceAccountName" . }}
   automountServiceAccountToken: false
   enableServiceLinks: false
-  terminationGracePeriodSeconds: {{ .Values.job.terminationGracePeriodSeconds }}
+  terminationGracePeriodSeconds: {{ int64 .Values.job.terminationGracePeriodSeconds }}
   securityContext: {{- include "common.podSecurityContext" . | nindent 4 }}
   {{- with .Values.imagePullSecrets }}
   imagePullSecrets: {{- toYaml . | nindent 4 }}
@@ -28,6 +28,9 @@ spec:
   {{- end }}
   {{- with .Values.affinity }}
   affinity: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.topologySpreadConstraints }}
+  topologySpreadConstraints: {{- toYaml . | nindent 4 }}
   {{- end }}
   initContainers:
     - {{- include "relay.sidecar" . | nindent 6 }}
@@ -53,16 +56,7 @@ imagePullPolicy: {{ .Values.image.rclone.pullPolicy }}
 restartPolicy: Always
 securityContext: {{- include "common.containerSecurityContext" . | nindent 2 }}
 terminationMessagePolicy: FallbackToLogsOnError
-env:
-  - {name: RCLONE_CONFIG, value: /etc/xperience/rclone/rclone.conf}
-  - {name: HOME, value: /tmp}
-  {{- if .Values.customCa.configMap }}
-  - {name: SSL_CERT_FILE, value: /etc/xperience/ca/ca.crt}
-  {{- end }}
-  {{- range $name, $value := merge (dict) .Values.rcloneEnv .Values.proxyEnv }}
-  - name: {{ $name }}
-    value: {{ $value | toString | quote }}
-  {{- end }}
+env: {{- include "relay.rcloneEnv" . | trim | nindent 2 }}
 {{- with .Values.store.s3.writerSecret }}
 envFrom:
   - secretRef: {name: {{ . }}}
@@ -74,8 +68,8 @@ startupProbe:
   timeoutSeconds: 5
   failureThreshold: 60
 resources:
-  requests: {cpu: {{ .Values.resources.rcloneCpu | quote }}, memory: {{ .Values.resources.rcloneMemoryMib }}Mi, ephemeral-storage: 64Mi}
-  limits: {memory: {{ .Values.resources.rcloneMemoryMib }}Mi, ephemeral-storage: 256Mi}
+  requests: {cpu: {{ .Values.resources.rcloneCpu | quote }}, memory: {{ int64 .Values.resources.rcloneMemoryMib }}Mi, ephemeral-storage: 64Mi}
+  limits: {memory: {{ int64 .Values.resources.rcloneMemoryMib }}Mi, ephemeral-storage: 256Mi}
 volumeMounts:
   - {name: scratch, mountPath: /scratch}
   - {name: rclone-socket, mountPath: /run/rclone}
@@ -95,7 +89,7 @@ image: {{ include "common.image" (dict "image" .Values.image.relay "version" .Ch
 imagePullPolicy: {{ .Values.image.relay.pullPolicy }}
 securityContext: {{- include "common.containerSecurityContext" . | nindent 2 }}
 terminationMessagePolicy: FallbackToLogsOnError
-env: {{- include "relay.env" . | nindent 2 }}
+env: {{- include "relay.env" . | trim | nindent 2 }}
 {{- with .Values.store.s3.readerSecret }}
 envFrom:
   - secretRef: {name: {{ . }}}
@@ -116,7 +110,13 @@ volumeMounts:
 
 {{- define "relay.volumes" -}}
 - name: scratch
+  {{- if .Values.scratch.ephemeral }}
+  ephemeral:
+    volumeClaimTemplate:
+      spec: {{- include "relay.claimSpec" . | nindent 8 }}
+  {{- else }}
   persistentVolumeClaim: {claimName: {{ include "relay.scratchClaim" . }}}
+  {{- end }}
 - name: rclone-socket
   emptyDir: {medium: Memory, sizeLimit: 1Mi}
 - name: tmp

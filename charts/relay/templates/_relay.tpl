@@ -10,6 +10,11 @@
 {{- if and .Values.selection.packed .Values.selection.existingConfigMap }}{{ fail "ERROR: two selections: set selection.packed or selection.existingConfigMap." }}{{ end -}}
 {{- $budget := addf (default $settings.batch_max_gib $settings.scratch_budget_gib) $settings.headroom_gib -}}
 {{- if gt $budget (float64 .Values.scratch.sizeGib) }}{{ fail (printf "ERROR: scratch.sizeGib %v is smaller than budget and headroom (%v GiB)." .Values.scratch.sizeGib $budget) }}{{ end -}}
+{{- if gt (float64 .Values.selection.largestFileGib) (subf $budget $settings.headroom_gib) }}{{ fail (printf "ERROR: settings.scratch_budget_gib %v is smaller than the largest file (selection.largestFileGib %v)." $settings.scratch_budget_gib .Values.selection.largestFileGib) }}{{ end -}}
+{{- if and .Values.scratch.existingClaim .Values.scratch.ephemeral }}{{ fail "ERROR: two scratch volumes: set scratch.existingClaim or scratch.ephemeral." }}{{ end -}}
+{{- range $name, $_ := merge (dict) .Values.rcloneEnv .Values.proxyEnv }}
+{{- if regexMatch "(?i)(TOKEN|SECRET|PASS|PASSWORD|ACCESS_KEY|ACCESS_KEY_ID)$" $name }}{{ fail (printf "ERROR: %s is a secret: put it into a Secret (store.ssh.secret, store.s3.writerSecret), not into a value." $name) }}{{ end -}}
+{{- end -}}
 {{- $memory := add 256 (mul 16 (int $settings.chunk_parallel)) -}}
 {{- if gt $memory (int64 .Values.resources.rcloneMemoryMib) }}{{ fail (printf "ERROR: resources.rcloneMemoryMib %v is less than %d connections need (%d)." .Values.resources.rcloneMemoryMib (int $settings.chunk_parallel) $memory) }}{{ end -}}
 {{- end -}}
@@ -26,6 +31,27 @@
 {{- default (printf "%s-scratch" (include "common.fullname" .)) .Values.scratch.existingClaim -}}
 {{- end -}}
 
+{{- define "relay.claimSpec" -}}
+accessModes: [ReadWriteOnce]
+{{- with .Values.scratch.storageClassName }}
+storageClassName: {{ . }}
+{{- end }}
+resources:
+  requests: {storage: {{ .Values.scratch.sizeGib }}Gi}
+{{- end -}}
+
+{{/* Variables of the sidecar; those of the values win. */}}
+{{- define "relay.rcloneEnv" -}}
+{{- $env := dict
+  "RCLONE_CONFIG" "/etc/xperience/rclone/rclone.conf"
+  "RCLONE_USE_JSON_LOG" "true"
+  "HOME" "/tmp" -}}
+{{- /* Go collects before the limit kills it. */ -}}
+{{- $_ := set $env "GOMEMLIMIT" (printf "%dMiB" (div (mul 9 (int64 .Values.resources.rcloneMemoryMib)) 10)) -}}
+{{- if .Values.customCa.configMap }}{{ $_ := set $env "SSL_CERT_FILE" "/etc/xperience/ca/ca.crt" }}{{ end -}}
+{{- include "common.env" (merge (dict) .Values.rcloneEnv .Values.proxyEnv $env) -}}
+{{- end -}}
+
 {{/* Settings as XPERIENCE_… variables: those of the values, and those that the pod's own layout gives. */}}
 {{- define "relay.env" -}}
 {{- $env := dict
@@ -34,6 +60,7 @@
   "XPERIENCE_RELAY_ROOT" "/scratch/relay"
   "XPERIENCE_RCLONE_SOCKET" "/run/rclone/rc.sock"
   "XPERIENCE_RCLONE_FS" "store:"
+  "XPERIENCE_LOCK_WAIT_SECONDS" (add 30 (int64 .Values.job.terminationGracePeriodSeconds))
   "HOME" "/tmp" -}}
 {{- if include "relay.selectionConfigMap" . }}{{ $_ := set $env "XPERIENCE_SELECTION_JSON" "/etc/xperience/selection/selection" }}{{ end -}}
 {{- if .Values.store.ssh.host -}}
@@ -46,11 +73,21 @@
 {{- $_ := set $env "XPERIENCE_S3_PROVIDER" .Values.store.s3.provider -}}
 {{- end -}}
 {{- if .Values.metrics.enabled }}{{ $_ := set $env "XPERIENCE_METRICS_PORT" .Values.metrics.port }}{{ end -}}
-{{- if .Values.customCa.configMap }}{{ $_ := set $env "SSL_CERT_FILE" "/etc/xperience/ca/ca.crt" }}{{ end -}}
+{{- if .Values.customCa.configMap }}{{ $_ := set $env "SSL_CERT_FILE" "/etc/xperience/ca/ca.crt" }}{{ $_ := set $env "AWS_CA_BUNDLE" "/etc/xperience/ca/ca.crt" }}{{ end -}}
 {{- range $name, $value := .Values.settings }}{{ $_ := set $env (printf "XPERIENCE_%s" (upper $name)) $value }}{{ end -}}
-{{- range $name, $value := .Values.proxyEnv }}{{ $_ := set $env $name $value }}{{ end -}}
-{{- range $name := keys $env | sortAlpha }}
-- name: {{ $name }}
-  value: {{ get $env $name | toString | quote }}
-{{- end }}
+{{- include "common.env" (merge (dict) .Values.proxyEnv $env) -}}
+{{- end -}}
+
+{{/* TCP ports of hub, proxies and store, as their values say. */}}
+{{- define "relay.egressPorts" -}}
+{{- $ports := list (include "common.port" .Values.hub.endpoint) -}}
+{{- range $name, $address := .Values.proxyEnv }}
+{{- if regexMatch "(?i)^https?_proxy$" $name }}{{ $ports = append $ports (include "common.port" $address) }}{{ end -}}
+{{- end -}}
+{{- if .Values.store.ssh.host -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" .Values.store.ssh.host | trimPrefix ":" | default "22") -}}
+{{- else -}}
+{{- $ports = append $ports (include "common.port" (.Values.store.s3.endpoint | default "https://s3")) -}}
+{{- end -}}
+{{- $ports | uniq | toJson -}}
 {{- end -}}

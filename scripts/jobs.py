@@ -1,0 +1,110 @@
+"""Write jobs/*.yaml, the charts' jobs as plain manifests; `--check` says whether they are what the charts render."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+TARGET = ROOT / "jobs"
+
+IMAGES = "images xperience/relay and xperience/rclone where the nodes find them (`make images`)"
+TOKEN = "kubectl create secret generic hub-token --from-file=token=$HF_TOKEN_PATH"
+SSH_KEY = "kubectl create secret generic store-key --from-file=id_ed25519 --from-file=known_hosts"
+SSH_STORE = "XPERIENCE_TRANSFER_HOST and _ROOT, host, user, port (the NetworkPolicy's too): those of your store"
+S3_KEYS = "kubectl create secret generic NAME --from-env-file=FILE (AWS_ACCESS_KEY_ID=…, AWS_SECRET_ACCESS_KEY=…)"
+
+HUB = {"tokenSecret": {"name": "hub-token"}}
+SSH = {"ssh": {"host": "me@store.example", "root": "/data/xperience10m_128", "secret": "store-key"}}
+S3 = {"s3": {"url": "s3://training/xperience10m_128", "writerSecret": "s3-writer", "readerSecret": "s3-reader"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One file: its name, what it does, what it needs, and the chart's values."""
+
+    name: str
+    what: str
+    needs: tuple[str, ...]
+    values: dict[str, Any]
+
+
+MANIFESTS = (
+    Manifest(
+        "relay-ssh",
+        "moves the 128 episodes from the hub through 48 GiB of scratch to an SSH store; run again, it goes on",
+        (IMAGES, TOKEN, SSH_KEY, SSH_STORE),
+        {"hub": HUB, "store": SSH},
+    ),
+    Manifest(
+        "relay-s3",
+        "moves the 128 episodes from the hub through 48 GiB of scratch to an S3 bucket; run again, it goes on",
+        (
+            IMAGES, TOKEN, f"{S3_KEYS}, twice:", "  s3-writer may write the prefix, s3-reader may HEAD and List it",
+            "XPERIENCE_STORE, XPERIENCE_S3_…, provider, region, endpoint: those of your bucket",
+        ),
+        {"hub": HUB, "store": S3},
+    ),
+    Manifest(
+        "relay-dry-run",
+        "looks at token, gate, scratch and store, prints what relay-ssh would do, and moves nothing",
+        (IMAGES, TOKEN, SSH_KEY, SSH_STORE),
+        {"hub": HUB, "store": SSH, "scratch": {"ephemeral": True}, "settings": {"dry_run": True, "log_format": "text"}},
+    ),
+)  # fmt: skip
+
+
+def helm() -> Path:
+    """The Helm program of scripts/helm."""
+    environment = {**os.environ, "PYTHON": sys.executable}
+    found = subprocess.run([ROOT / "scripts" / "helm"], env=environment, capture_output=True, text=True, check=True)
+    return Path(found.stdout.strip()) / "helm"
+
+
+def render(manifest: Manifest) -> str:
+    """Header and objects; without Helm's own hook, source comments and label."""
+    done = subprocess.run(
+        [helm(), "template", manifest.name, ROOT / "charts" / "relay", "--no-hooks", "--values", "-"],
+        input=yaml.safe_dump(manifest.values), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    objects = [
+        line.rstrip()
+        for line in done.stdout.splitlines()
+        if line.strip() and not line.startswith("# Source:") and "app.kubernetes.io/managed-by:" not in line
+    ]
+    path = f"jobs/{manifest.name}.yaml"
+    pods = f"app.kubernetes.io/instance={manifest.name}"
+    header = [
+        f"What:   {manifest.what}.",
+        *(f"{'Needs:' if number == 0 else '      '}  {need}" for number, need in enumerate(manifest.needs)),
+        f"Apply:  kubectl apply -f {path}",
+        f"Watch:  kubectl logs -f -l {pods} -c relay",
+        f"Clean:  kubectl delete -f {path}",
+        "",
+        "Made by `make jobs` from charts/relay.",
+    ]
+    return "".join(f"# {line}".rstrip() + "\n" for line in header) + "\n".join(objects) + "\n"
+
+
+def main() -> int:
+    """Write, or check."""
+    stale = []
+    for manifest in MANIFESTS:
+        text, place = render(manifest), TARGET / f"{manifest.name}.yaml"
+        if "--check" in sys.argv:
+            if not place.exists() or place.read_text() != text:
+                stale.append(place.name)
+        else:
+            place.write_text(text)
+            print(f"wrote {place}")
+    if stale:
+        print(f"out of date: {', '.join(stale)}: run `make jobs`", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -139,7 +139,7 @@ def test_a_change_of_what_is_moved_or_where_to_makes_another_job(changes):
 def test_large_numbers_stay_whole_numbers():
     values = with_values(SSH, job__ttlSecondsAfterFinished=2592000, settings__lock_wait_seconds=1000000)
     objects = render("relay", values)
-    assert one(objects, "Job")["spec"]["ttlSecondsAfterFinished"] == 2592000
+    assert repr(one(objects, "Job")["spec"]["ttlSecondsAfterFinished"]) == "2592000"  # not 2592000.0, of 2.592e+06
     assert env_of(containers_of(pod_of(objects))["relay"])["XPERIENCE_LOCK_WAIT_SECONDS"] == "1000000"
 
 

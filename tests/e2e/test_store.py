@@ -151,7 +151,7 @@ def test_a_large_file_goes_over_several_ssh_connections_under_a_temporary_name_u
     ("options", "how"),
     [
         pytest.param("ForceCommand internal-sftp", "read-back sha256", id="sftp-only"),
-        pytest.param("SetEnv PATH={folder}/bin", "remote sha256sum", id="no-openssl"),
+        pytest.param("SetEnv PATH={folder}/bin HOME={folder}", "remote sha256sum", id="no-openssl"),
     ],
 )
 def test_a_store_without_openssl_is_verified_by_what_it_has(tmp_path, options, how):

@@ -110,6 +110,8 @@ class SshServer:
             f"{self.options}\n"  # first: sshd takes the first value of a setting
             f"ListenAddress 127.0.0.1:{self.port}\nHostKey {self.folder}/host_key\n"
             f"AuthorizedKeysFile {self.folder}/authorized_keys\nPidFile none\nStrictModes no\nUsePAM no\n"
+            # The user's own .bashrc would run before every hash command, and might hang.
+            f"SetEnv HOME={self.folder}\n"
             "PermitRootLogin prohibit-password\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
             f"Subsystem sftp internal-sftp\nLogLevel VERBOSE\n"
         )

@@ -239,9 +239,11 @@ class TransferLeg:
         started = time.monotonic()
         while True:
             state = self.store.job(job, self._group(file.path))
-            new = state.sent_bytes - self._sent_bytes.get(file.path, 0)
+            # A finished job has sent the whole file, whatever the mover's statistics say of it by then.
+            sent_bytes = file.size_bytes if state.phase is Phase.FINISHED else state.sent_bytes
+            new = sent_bytes - self._sent_bytes.get(file.path, 0)
             if new > 0:
-                self._sent_bytes[file.path] = state.sent_bytes
+                self._sent_bytes[file.path] = sent_bytes
                 self.progress.transfer.add(new)
                 self._note_logins()
             if state.phase is Phase.FAILED:

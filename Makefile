@@ -63,9 +63,10 @@ lint: $(READY) ## ruff, mypy, import-linter, shellcheck, and docs/reference.md a
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment scripts/pyz scripts/helm scripts/images images/rclone/rcd .ci/run
+	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment scripts/pyz scripts/helm scripts/images scripts/chart-docs images/rclone/rcd .ci/run
 	$(BIN)/python scripts/reference.py --check
 	$(BIN)/python scripts/chart_schema.py --check
+	$(BIN)/python scripts/jobs.py --check
 
 .PHONY: format
 format: $(READY) ## Format the code
@@ -76,6 +77,10 @@ format: $(READY) ## Format the code
 docs: $(READY) ## Write docs/reference.md and the charts' schemas from the code
 	$(BIN)/python scripts/reference.py
 	$(BIN)/python scripts/chart_schema.py
+
+.PHONY: jobs
+jobs: $(READY) ## Render jobs/*.yaml from the charts
+	$(BIN)/python scripts/jobs.py
 
 .PHONY: lock
 lock: $(READY) ## Resolve pyproject.toml into the hashed requirements

@@ -13,8 +13,9 @@ from xperience.common.metrics import serve_metrics
 from xperience.common.settings import RelayRunSettings, RelayStatusSettings, SshAccessSettings
 from xperience.common.signals import stop_on_signal
 from xperience.common.sizes import human_bytes, human_rate, human_seconds
+from xperience.hub.opening import open_hub
 from xperience.relay.dry_run import dry_run
-from xperience.relay.opening import open_hub, open_selection, save_settings, saved_settings
+from xperience.relay.opening import open_selection, save_settings, saved_settings
 from xperience.relay.preflight import hub_checks, scratch_check, store_checks
 from xperience.relay.run import Relay
 from xperience.relay.scratch import Scratch
@@ -37,7 +38,7 @@ def _run(settings: RelayRunSettings) -> None:
     with stop_on_signal() as asked_to_stop:
         selection = open_selection(settings)
         save_settings(settings)
-        hub = open_hub(settings, selection)
+        hub = open_hub(settings, selection.repo_id, selection.repo_type)
         with open_store(settings, scratch=settings.relay_root.expanduser()) as store, ProgressView() as view:
             summary = Relay(settings, selection, hub, store, view.show).run(asked_to_stop)
     if settings.json_output:
@@ -187,7 +188,10 @@ def preflight(settings: RelayRunSettings) -> None:
     """Look at everything that would stop the job later: token, gate, files, scratch, store."""
     configure_log(settings.log_format, settings.log_level)
     selection = open_selection(settings, offline=True)
-    checks = [*hub_checks(open_hub(settings, selection), selection), scratch_check(settings, selection)]
+    checks = [
+        *hub_checks(open_hub(settings, selection.repo_id, selection.repo_type), selection),
+        scratch_check(settings, selection),
+    ]
     try:
         with open_store(settings, scratch=settings.relay_root.expanduser()) as store:
             checks.extend(store_checks(settings, selection, store))

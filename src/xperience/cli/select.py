@@ -11,7 +11,6 @@ from xperience.cli.flags import command
 from xperience.common.errors import UsageError
 from xperience.common.files import write_atomic
 from xperience.common.settings import (
-    HubSettings,
     SelectFromHubSettings,
     SelectFromRepoSettings,
     SelectionFileSettings,
@@ -19,7 +18,7 @@ from xperience.common.settings import (
     SelectionPinSettings,
 )
 from xperience.common.sizes import MIB, human_bytes
-from xperience.hub.client import Hub
+from xperience.hub.opening import open_hub
 from xperience.selection.algorithm import Parameters, select
 from xperience.selection.model import Selection
 from xperience.selection.pin import pin, pin_file, select_repository
@@ -46,13 +45,6 @@ def _facts(selection: Selection) -> dict[str, object]:
     }
 
 
-def _hub(settings: HubSettings, repo_id: str, repo_type: str) -> Hub:
-    return Hub(
-        repo_id, repo_type, endpoint=settings.hf_endpoint, token=settings.hf_token(),
-        timeout_seconds=settings.hub_timeout_seconds, retries=settings.hub_retries,
-    )  # fmt: skip
-
-
 @command(app, "verify", SelectionFileSettings)
 def verify(settings: SelectionFileSettings) -> None:
     """Read a selection, refuse what is wrong with it by name (65), and say what is in it."""
@@ -77,7 +69,7 @@ def pack_selection(settings: SelectionPackSettings) -> None:
 def pin_selection(settings: SelectionPinSettings) -> None:
     """Add size and hash of every file, as the hub has them at the selection's revision (one call)."""
     selection = read_selection(settings.selection_json)
-    hub = _hub(settings, selection.repo_id, selection.repo_type)
+    hub = open_hub(settings, selection.repo_id, selection.repo_type)
     identities = hub.identities([file.path for file in selection.files], selection.revision)
     pinned = pin_file(settings.selection_json, identities)
     pinned.write(settings.output)
@@ -97,7 +89,7 @@ def from_hub(settings: SelectFromHubSettings) -> None:
         val_fraction=settings.val_fraction, test_fraction=settings.test_fraction,
     )  # fmt: skip
     parameters.check()
-    hub = _hub(settings, settings.repo_id, "dataset")
+    hub = open_hub(settings, settings.repo_id, "dataset")
     revision = hub.resolve_revision(settings.revision)
     listing = hub.listing(revision)
     document = document_of(select(listing, parameters), parameters, repo_id=settings.repo_id, revision=revision)
@@ -132,7 +124,7 @@ def from_repo(settings: SelectFromRepoSettings) -> None:
     """Select files of any repository by patterns, pinned at one commit."""
     if not settings.repo_id:
         raise UsageError("no repository", where="--repo-id", fix="Give org/name.")
-    hub = _hub(settings, settings.repo_id, settings.repo_type)
+    hub = open_hub(settings, settings.repo_id, settings.repo_type)
     revision = hub.resolve_revision(settings.revision)
     found = select_repository(
         hub.listing(revision), repo_id=settings.repo_id, repo_type=settings.repo_type, revision=revision,

@@ -1,26 +1,18 @@
-"""What a run needs before it starts: the selection, pinned, and the hub it comes from."""
+"""What a run needs before it starts: its selection, pinned, and its settings, kept."""
 
 import json
 from pathlib import Path
 
 from xperience.common.errors import UsageError
 from xperience.common.files import write_atomic
-from xperience.common.settings import HubSettings, RelayRunSettings
-from xperience.hub.client import Hub
+from xperience.common.settings import RelayRunSettings
+from xperience.hub.opening import open_hub
 from xperience.selection.model import Selection
 from xperience.selection.pin import pin_file
 from xperience.selection.plan_file import read_selection
 
 PINNED_NAME = "relay_selection.json"
 SETTINGS_NAME = "relay_settings.json"
-
-
-def open_hub(settings: HubSettings, selection: Selection) -> Hub:
-    """The hub client of a selection's repository."""
-    return Hub(
-        selection.repo_id, selection.repo_type, endpoint=settings.hf_endpoint, token=settings.hf_token(),
-        timeout_seconds=settings.hub_timeout_seconds, retries=settings.hub_retries,
-    )  # fmt: skip
 
 
 def open_selection(settings: RelayRunSettings, *, offline: bool = False, keep: bool = True) -> Selection:
@@ -34,7 +26,7 @@ def open_selection(settings: RelayRunSettings, *, offline: bool = False, keep: b
         known = read_selection(pinned_path)
         if known.parent_sha256 == selection.source_sha256:
             return known
-    hub = open_hub(settings, selection)
+    hub = open_hub(settings, selection.repo_id, selection.repo_type)
     identities = hub.identities([file.path for file in selection.files], selection.revision)
     artefact = pin_file(path, identities)
     if keep:

@@ -86,6 +86,7 @@ jobs: $(READY) ## Render jobs/*.yaml from the charts
 lock: $(READY) ## Resolve pyproject.toml into the hashed requirements
 	uv() { $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate "$$@"; }
 	uv pyproject.toml --output-file requirements/relay.txt
+	uv pyproject.toml --extra cluster --output-file requirements/cluster.txt
 	uv pyproject.toml --extra standin --group dev --output-file requirements/dev.txt
 	echo uv | uv - --output-file requirements/uv.txt
 

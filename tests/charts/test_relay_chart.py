@@ -26,7 +26,7 @@ def containers_of(pod):
 
 
 def env_of(container):
-    return {item["name"]: item["value"] for item in container["env"]}
+    return {item["name"]: item.get("value", "") for item in container["env"]}
 
 
 def with_values(base, **changes):
@@ -52,7 +52,8 @@ def test_every_object_is_valid_under_the_strict_schema(values, version):
 @SCENARIOS
 def test_every_pod_keeps_the_restricted_pod_security_standard(values):
     objects = render("relay", values)
-    for pod in (pod_of(objects), one(objects, "Pod")["spec"]):
+    jobs = [item["spec"]["template"]["spec"] for item in objects if item["kind"] == "Job"]
+    for pod in (*jobs, one(objects, "Pod")["spec"]):
         keeps_the_restricted_standard(pod)
 
 
@@ -76,9 +77,11 @@ def test_names_fit_labels_are_there_and_no_variable_is_set_twice(values):
     for item in render("relay", values):
         assert len(item["metadata"]["name"]) <= 63
         assert item["metadata"]["labels"]["app.kubernetes.io/instance"] == "demo"
-    for container in containers_of(pod_of(render("relay", values))).values():
-        names = [variable["name"] for variable in container["env"]]
-        assert len(names) == len(set(names))
+    for item in render("relay", values):
+        pod = item["spec"]["template"]["spec"] if item["kind"] == "Job" else item.get("spec", {})
+        for container in (*pod.get("initContainers", []), *pod.get("containers", [])):
+            names = [variable["name"] for variable in container["env"]]
+            assert len(names) == len(set(names))
 
 
 @SCENARIOS

@@ -1,8 +1,14 @@
-{{/* The pod template; the Job's name carries its hash and that of what it mounts, so that an upgrade makes a new Job. */}}
+{{/* The pod template of one shard: (dict "root" . "shard" INDEX). The Job's name carries its hash and that of what it
+     mounts, so that an upgrade makes a new Job. */}}
 {{- define "relay.podTemplate" -}}
+{{- $shard := .shard -}}
+{{- with .root -}}
 metadata:
   labels:
     {{- include "common.labels" . | nindent 4 }}
+    {{- if gt (int .Values.relay.shards) 1 }}
+    xperience/shard: {{ $shard | quote }}
+    {{- end }}
     {{- with .Values.podLabels }}{{ toYaml . | nindent 4 }}{{ end }}
   {{- with .Values.podAnnotations }}
   annotations: {{- toYaml . | nindent 4 }}
@@ -31,12 +37,22 @@ spec:
   {{- end }}
   {{- with .Values.topologySpreadConstraints }}
   topologySpreadConstraints: {{- toYaml . | nindent 4 }}
+  {{- else }}
+  {{- if gt (int .Values.relay.shards) 1 }}
+  # Each shard on a node of its own, as far as there are nodes: its network and disk are what a shard adds.
+  topologySpreadConstraints:
+    - maxSkew: 1
+      topologyKey: kubernetes.io/hostname
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector:
+        matchLabels: {{- include "common.selectorLabels" . | nindent 10 }}
+  {{- end }}
   {{- end }}
   initContainers:
     - {{- include "relay.sidecar" . | nindent 6 }}
     - name: preflight
       args: ["preflight"]
-      {{- include "relay.container" . | nindent 6 }}
+      {{- include "relay.container" (dict "root" . "shard" $shard) | nindent 6 }}
   containers:
     - name: relay
       args: ["relay", "run"]
@@ -44,8 +60,9 @@ spec:
       ports:
         - {name: metrics, containerPort: {{ .Values.metrics.port }}}
       {{- end }}
-      {{- include "relay.container" . | nindent 6 }}
-  volumes: {{- include "relay.volumes" . | nindent 4 }}
+      {{- include "relay.container" (dict "root" . "shard" $shard) | nindent 6 }}
+  volumes: {{- include "relay.volumes" (dict "root" . "shard" $shard) | nindent 4 }}
+{{- end -}}
 {{- end -}}
 
 {{/* rclone as native sidecar: starts before preflight, ends after relay, holds the store's credentials. */}}
@@ -85,11 +102,19 @@ volumeMounts:
 
 {{/* What preflight and relay share. */}}
 {{- define "relay.container" -}}
+{{- $shard := .shard -}}
+{{- with .root -}}
 image: {{ include "common.image" (dict "image" .Values.image.relay "version" .Chart.AppVersion) }}
 imagePullPolicy: {{ .Values.image.relay.pullPolicy }}
 securityContext: {{- include "common.containerSecurityContext" . | nindent 2 }}
 terminationMessagePolicy: FallbackToLogsOnError
-env: {{- include "relay.env" . | trim | nindent 2 }}
+env: {{- include "relay.env" (dict "root" . "shard" $shard) | trim | nindent 2 }}
+  {{- if .Values.progress.enabled }}
+  - name: XPERIENCE_PROGRESS_JOB
+    valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/job-name']"}}
+  - name: XPERIENCE_PROGRESS_JOB_UID
+    valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/controller-uid']"}}
+  {{- end }}
 {{- with .Values.store.s3.readerSecret }}
 envFrom:
   - secretRef: {name: {{ . }}}
@@ -100,6 +125,9 @@ volumeMounts:
   - {name: rclone-socket, mountPath: /run/rclone}
   - {name: tmp, mountPath: /tmp, subPath: relay}
   - {name: hub-token, mountPath: /var/run/xperience/hub, readOnly: true}
+  {{- if .Values.progress.enabled }}
+  - {name: cluster-token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
+  {{- end }}
   {{- if include "relay.selectionConfigMap" . }}
   - {name: selection, mountPath: /etc/xperience/selection, readOnly: true}
   {{- end }}
@@ -107,15 +135,18 @@ volumeMounts:
   - {name: custom-ca, mountPath: /etc/xperience/ca, readOnly: true}
   {{- end }}
 {{- end -}}
+{{- end -}}
 
 {{- define "relay.volumes" -}}
+{{- $shard := .shard -}}
+{{- with .root -}}
 - name: scratch
   {{- if .Values.scratch.ephemeral }}
   ephemeral:
     volumeClaimTemplate:
       spec: {{- include "relay.claimSpec" . | nindent 8 }}
   {{- else }}
-  persistentVolumeClaim: {claimName: {{ include "relay.scratchClaim" . }}}
+  persistentVolumeClaim: {claimName: {{ include "relay.scratchClaim" (dict "root" . "shard" $shard) }}}
   {{- end }}
 - name: rclone-socket
   emptyDir: {medium: Memory, sizeLimit: 1Mi}
@@ -128,6 +159,15 @@ volumeMounts:
     secretName: {{ .Values.hub.tokenSecret.name }}
     defaultMode: 0440
     items: [{key: {{ .Values.hub.tokenSecret.key }}, path: token}]
+{{- if .Values.progress.enabled }}
+- name: cluster-token
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken: {path: token, expirationSeconds: 3600}
+      - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
+      - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
+{{- end }}
 {{- if .Values.store.ssh.host }}
 - name: store-key
   secret: {secretName: {{ .Values.store.ssh.secret }}, defaultMode: 0440}
@@ -136,12 +176,13 @@ volumeMounts:
 - name: selection
   configMap:
     name: {{ . }}
-    items: [{key: {{ $.Values.selection.key }}, path: selection}]
+    items: [{key: {{ $.root.Values.selection.key }}, path: selection}]
 {{- end }}
 {{- with .Values.customCa.configMap }}
 - name: custom-ca
   configMap:
     name: {{ . }}
-    items: [{key: {{ $.Values.customCa.key }}, path: ca.crt}]
+    items: [{key: {{ $.root.Values.customCa.key }}, path: ca.crt}]
 {{- end }}
+{{- end -}}
 {{- end -}}

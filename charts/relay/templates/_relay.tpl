@@ -7,7 +7,10 @@
 {{- if and $ssh.host (not $ssh.secret) }}{{ fail "ERROR: store.ssh.secret is missing: a Secret with id_ed25519 and known_hosts." }}{{ end -}}
 {{- if and $s3.url (not (and $s3.writerSecret $s3.readerSecret)) }}{{ fail "ERROR: store.s3.writerSecret and store.s3.readerSecret are needed." }}{{ end -}}
 {{- if not .Values.hub.tokenSecret.name }}{{ fail "ERROR: hub.tokenSecret.name is missing: a Secret with the hub token." }}{{ end -}}
-{{- if and .Values.selection.packed .Values.selection.existingConfigMap }}{{ fail "ERROR: two selections: set selection.packed or selection.existingConfigMap." }}{{ end -}}
+{{- if gt (len (compact (list .Values.selection.packed .Values.selection.existingConfigMap .Values.selection.url))) 1 }}{{ fail "ERROR: two selections: set one of selection.packed, selection.existingConfigMap, selection.url." }}{{ end -}}
+{{- if and .Values.selection.url (not (regexMatch "^[0-9a-f]{64}$" .Values.selection.sha256)) }}{{ fail "ERROR: selection.url needs selection.sha256, the hash of the file there." }}{{ end -}}
+{{- if lt (int .Values.relay.shards) 1 }}{{ fail "ERROR: relay.shards is less than 1." }}{{ end -}}
+{{- if and (gt (int .Values.relay.shards) 1) .Values.scratch.existingClaim }}{{ fail "ERROR: relay.shards on one claim: unset scratch.existingClaim, so that each shard gets its own." }}{{ end -}}
 {{- $budget := addf (default $settings.batch_max_gib $settings.scratch_budget_gib) $settings.headroom_gib -}}
 {{- if gt $budget (float64 .Values.scratch.sizeGib) }}{{ fail (printf "ERROR: scratch.sizeGib %v is smaller than budget and headroom (%v GiB)." .Values.scratch.sizeGib $budget) }}{{ end -}}
 {{- if gt (float64 .Values.selection.largestFileGib) (subf $budget $settings.headroom_gib) }}{{ fail (printf "ERROR: settings.scratch_budget_gib %v is smaller than the largest file (selection.largestFileGib %v)." $settings.scratch_budget_gib .Values.selection.largestFileGib) }}{{ end -}}
@@ -27,8 +30,18 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Name of a shard's objects: (dict "root" . "shard" INDEX). */}}
+{{- define "relay.shardName" -}}
+{{- include "common.fullname" .root -}}{{- if gt (int .root.Values.relay.shards) 1 }}-{{ .shard }}{{ end -}}
+{{- end -}}
+
 {{- define "relay.scratchClaim" -}}
-{{- default (printf "%s-scratch" (include "common.fullname" .)) .Values.scratch.existingClaim -}}
+{{- default (printf "%s-scratch" (include "relay.shardName" .)) .root.Values.scratch.existingClaim -}}
+{{- end -}}
+
+{{- define "relay.jobName" -}}
+{{- $mounted := include (print .root.Template.BasePath "/configmaps.yaml") .root -}}
+{{- include "relay.shardName" . }}-{{ print (include "relay.podTemplate" .) $mounted | sha256sum | trunc 8 -}}
 {{- end -}}
 
 {{- define "relay.claimSpec" -}}
@@ -54,6 +67,8 @@ resources:
 
 {{/* Settings as XPERIENCE_… variables: those of the values, and those that the pod's own layout gives. */}}
 {{- define "relay.env" -}}
+{{- $shard := .shard -}}
+{{- with .root -}}
 {{- $env := dict
   "XPERIENCE_HF_ENDPOINT" .Values.hub.endpoint
   "XPERIENCE_HF_TOKEN_PATH" "/var/run/xperience/hub/token"
@@ -63,6 +78,8 @@ resources:
   "XPERIENCE_LOCK_WAIT_SECONDS" (add 30 (int64 .Values.job.terminationGracePeriodSeconds))
   "HOME" "/tmp" -}}
 {{- if include "relay.selectionConfigMap" . }}{{ $_ := set $env "XPERIENCE_SELECTION_JSON" "/etc/xperience/selection/selection" }}{{ end -}}
+{{- with .Values.selection.url }}{{ $_ := set $env "XPERIENCE_SELECTION_URL" . }}{{ $_ := set $env "XPERIENCE_SELECTION_SHA256" $.root.Values.selection.sha256 }}{{ end -}}
+{{- if gt (int .Values.relay.shards) 1 }}{{ $_ := set $env "XPERIENCE_SHARD" (printf "%d/%d" (int $shard) (int .Values.relay.shards)) }}{{ end -}}
 {{- if .Values.store.ssh.host -}}
 {{- $_ := set $env "XPERIENCE_TRANSFER_HOST" .Values.store.ssh.host -}}
 {{- $_ := set $env "XPERIENCE_TRANSFER_ROOT" .Values.store.ssh.root -}}
@@ -77,10 +94,13 @@ resources:
 {{- range $name, $value := .Values.settings }}{{ $_ := set $env (printf "XPERIENCE_%s" (upper $name)) $value }}{{ end -}}
 {{- include "common.env" (merge (dict) .Values.proxyEnv $env) -}}
 {{- end -}}
+{{- end -}}
 
 {{/* TCP ports of hub, proxies and store, as their values say. */}}
 {{- define "relay.egressPorts" -}}
 {{- $ports := list (include "common.port" .Values.hub.endpoint) -}}
+{{- with .Values.selection.url }}{{ $ports = append $ports (include "common.port" .) }}{{ end -}}
+{{- if .Values.progress.enabled }}{{ $ports = concat $ports (.Values.networkPolicy.apiServerPorts | toStrings) }}{{ end -}}
 {{- range $name, $address := .Values.proxyEnv }}
 {{- if regexMatch "(?i)^https?_proxy$" $name }}{{ $ports = append $ports (include "common.port" $address) }}{{ end -}}
 {{- end -}}

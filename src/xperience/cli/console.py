@@ -1,9 +1,11 @@
 """What people see: tables, and a run's progress."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +22,13 @@ LINE_EVERY_SECONDS = 10.0
 
 # Not a terminal: as wide as the text, so that a pipe sees whole lines.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
+
+
+def terminate_with(message: str) -> None:
+    """Leave one line as the termination message of a pod's container, where this is one."""
+    place = Path(os.environ.get("XPERIENCE_TERMINATION_LOG", "/dev/termination-log"))
+    if place.is_file():
+        place.write_text(f"{message}\n")
 
 
 def print_json(document: Any) -> None:

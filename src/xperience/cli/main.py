@@ -1,16 +1,15 @@
 """The `xperience` command: its groups, and the one place where an error becomes a message and an exit code."""
 
-import os
 import sys
-from pathlib import Path
 
 import typer
 
 from xperience import __version__
-from xperience.cli import demo, relay, select
+from xperience.cli import demo, relay, select, status
+from xperience.cli.console import terminate_with
 from xperience.cli.flags import command
 from xperience.common.errors import ExitCode, XperienceError
-from xperience.common.settings import DemoSettings, RelayRunSettings
+from xperience.common.settings import ClusterStatusSettings, DemoSettings, RelayRunSettings
 
 CLICK_USAGE = 2  # what typer exits with where the command line is wrong
 
@@ -20,6 +19,7 @@ app = typer.Typer(name="xperience", no_args_is_help=True, add_completion=False, 
 app.add_typer(select.app, name="select")
 app.add_typer(relay.app, name="relay")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
+command(app, "status", ClusterStatusSettings)(status.status)
 command(app, "demo", DemoSettings)(demo.demo)
 
 
@@ -37,9 +37,7 @@ def print_version() -> None:
 def report(error: XperienceError) -> int:
     """One line on stderr, the same line as termination message of a pod; returns the exit code."""
     print(f"xperience: {error}", file=sys.stderr)
-    termination_log = Path(os.environ.get("XPERIENCE_TERMINATION_LOG", "/dev/termination-log"))
-    if termination_log.is_file():
-        termination_log.write_text(f"{error}\n")
+    terminate_with(str(error))
     return int(error.exit_code)
 
 

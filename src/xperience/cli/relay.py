@@ -4,8 +4,9 @@ from dataclasses import asdict
 
 import typer
 
-from xperience.cli.console import ProgressView, out, print_json, print_table
+from xperience.cli.console import ProgressView, out, print_json, print_table, terminate_with
 from xperience.cli.flags import command
+from xperience.cluster.progress import JobProgress, reporting
 from xperience.common.checks import Check
 from xperience.common.errors import BadDataError, UsageError, XperienceError
 from xperience.common.log import configure_log
@@ -17,11 +18,12 @@ from xperience.hub.opening import open_hub
 from xperience.relay.dry_run import dry_run
 from xperience.relay.opening import open_selection, save_settings, saved_settings
 from xperience.relay.preflight import hub_checks, scratch_check, store_checks
-from xperience.relay.run import Relay
+from xperience.relay.run import Relay, Snapshot
 from xperience.relay.scratch import Scratch
 from xperience.relay.status import relay_status
 from xperience.relay.summary import RelaySummary
 from xperience.relay.verify import verify_store
+from xperience.selection.shards import Shard
 from xperience.store import ssh_access
 from xperience.store.opening import open_store
 
@@ -38,20 +40,45 @@ def _run(settings: RelayRunSettings) -> None:
     with stop_on_signal() as asked_to_stop:
         selection = open_selection(settings)
         save_settings(settings)
-        hub = open_hub(settings, selection.repo_id, selection.repo_type)
-        with open_store(settings, scratch=settings.relay_root.expanduser()) as store, ProgressView() as view:
-            summary = Relay(settings, selection, hub, store, view.show).run(asked_to_stop)
+        sharers = Shard.parse(settings.shard).count
+        hub = open_hub(settings, selection.repo_id, selection.repo_type, sharers=sharers)
+        with (
+            reporting(settings, "relay", "running") as reporter,
+            open_store(settings, scratch=settings.relay_root.expanduser()) as store,
+            ProgressView() as view,
+        ):
+
+            def show(now: Snapshot) -> None:
+                view.show(now)
+                if reporter:
+                    reporter.show(_progress_of(now))
+
+            summary = Relay(settings, selection, hub, store, show).run(asked_to_stop)
+            line = _summary_line(summary)
+            if reporter:
+                reporter.tell("RelayComplete", line, state="complete")
+    terminate_with(line)
     if settings.json_output:
         print_json(summary.document())
     else:
-        _print_summary(summary)
+        out.print(line.replace(" · wall", "\n  wall"))
 
 
-def _print_summary(summary: RelaySummary) -> None:
-    out.print(
+def _progress_of(now: Snapshot) -> JobProgress:
+    return JobProgress(
+        state="running",
+        done=now.arrived_bytes,
+        total=now.size_bytes,
+        rate_per_second=round(now.transfer_rate),
+        eta_seconds=now.eta_seconds,
+    )
+
+
+def _summary_line(summary: RelaySummary) -> str:
+    return (
         f"relay {summary.status}: {summary.arrived_files} of {summary.files} files,"
-        f" {human_bytes(summary.arrived_bytes)} verified at {summary.store}\n"
-        f"  wall {human_seconds(summary.wall_seconds)}"
+        f" {human_bytes(summary.arrived_bytes)} verified at {summary.store}"
+        f" · wall {human_seconds(summary.wall_seconds)}"
         f" · download {human_rate(summary.download.bytes_per_second)}"
         f" · transfer {human_rate(summary.transfer.bytes_per_second)}"
         f" · overlap {summary.overlap:.0%}"
@@ -61,7 +88,7 @@ def _print_summary(summary: RelaySummary) -> None:
 
 def _plan(settings: RelayRunSettings) -> None:
     selection = open_selection(settings, offline=settings.offline, keep=False)
-    plan = dry_run(selection, settings)
+    plan = dry_run(Shard.parse(settings.shard).of(selection), settings)
     if settings.json_output:
         print_json(plan.document())
         return
@@ -187,10 +214,15 @@ def _host(settings: SshAccessSettings) -> str:
 def preflight(settings: RelayRunSettings) -> None:
     """Look at everything that would stop the job later: token, gate, files, scratch, store."""
     configure_log(settings.log_format, settings.log_level)
+    with reporting(settings, "relay", "checking"):
+        _preflight(settings)
+
+
+def _preflight(settings: RelayRunSettings) -> None:
     selection = open_selection(settings, offline=True)
     checks = [
         *hub_checks(open_hub(settings, selection.repo_id, selection.repo_type), selection),
-        scratch_check(settings, selection),
+        scratch_check(settings, Shard.parse(settings.shard).of(selection)),
     ]
     try:
         with open_store(settings, scratch=settings.relay_root.expanduser()) as store:

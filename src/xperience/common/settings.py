@@ -49,6 +49,12 @@ class HubSettings(Settings):
     hub_retries: int = setting(
         8, "Tries of one range or call in a row without progress before the run ends with 69.", ge=0, group="Hub"
     )
+    hub_calls_per_5_minutes: int = setting(
+        5000,
+        "Calls that the hub's rate limit grants in five minutes; shards take equal shares of it.",
+        ge=1,
+        group="Hub",
+    )
     download_streams: int = setting(16, "HTTP streams of the whole download leg.", ge=1, le=128, group="Hub")
     download_range_mib: int = setting(
         16, "Bytes of one ranged request, in MiB: what a kill -9 costs per stream.", ge=1, group="Hub"
@@ -121,6 +127,14 @@ class RelaySettings(Settings):
         Path("xperience10m_128_episode_selection.json"), "Selection: the plan's JSON, or one of `xperience select`.",
         group="Relay",
     )  # fmt: skip
+    selection_url: str = setting(
+        "", "Address to take the selection from instead, with --selection-sha256.", group="Relay"
+    )
+    selection_sha256: str = setting("", "sha256 of the file at --selection-url.", group="Relay")
+    shard: str = setting(
+        "", "INDEX/COUNT: move this share of the selection; the other shards run beside, each with its own scratch.",
+        group="Relay",
+    )  # fmt: skip
     relay_root: Path = setting(
         Path("relay"), "Scratch: ledger, logs and files in flight.", env=("RELAY_ROOT",), group="Relay"
     )
@@ -142,7 +156,17 @@ class RelaySettings(Settings):
     metrics_port: int | None = setting(None, "Serve Prometheus metrics on this port; 0 picks one.", group="Relay")
 
 
-class RelayRunSettings(RelaySettings, StoreSettings, HubSettings, CommonSettings):
+class ProgressSettings(Settings):
+    """Where a pod reports its progress besides its log; nothing is reported without a job's name."""
+
+    progress_job: str = setting(
+        "", "Kubernetes Job to report for, to Events and ConfigMap <job>-progress.", group="Cluster"
+    )
+    progress_job_uid: str = setting("", "UID of that Job.", group="Cluster")
+    progress_seconds: float = setting(15.0, "Time between two reports.", gt=0, group="Cluster")
+
+
+class RelayRunSettings(RelaySettings, StoreSettings, HubSettings, ProgressSettings, CommonSettings):
     """`xperience relay run` and the commands that look at what it does."""
 
     dry_run: bool = setting(False, "Plan, print, change nothing.", group="Relay")
@@ -156,6 +180,15 @@ class RelayStatusSettings(Settings):
     """The commands that read a run's scratch alone."""
 
     relay_root: Path = setting(Path("relay"), "Scratch of the run.", env=("RELAY_ROOT",))
+    json_output: bool = setting(False, "Print the result as JSON on stdout.", flag="--json")
+
+
+class ClusterStatusSettings(Settings):
+    """`xperience status`."""
+
+    namespace: str = setting("", "Namespace; without one, that of the context.")
+    context: str = setting("", "Context of the kubeconfig; without one, the current.")
+    watch: bool = setting(False, "Print again every two seconds, until no job runs.")
     json_output: bool = setting(False, "Print the result as JSON on stdout.", flag="--json")
 
 

@@ -17,6 +17,7 @@ from xperience import __version__
 from xperience.common.errors import RefusedError, UnavailableError, UsageError, XperienceError
 from xperience.common.identity import FileIdentity
 from xperience.hub.answers import Asked, asked_pause_seconds, backoff_seconds, error_of_connection, error_of_status
+from xperience.hub.pace import Pace
 
 Answer = TypeVar("Answer")
 
@@ -29,10 +30,11 @@ class Hub:
 
     def __init__(
         self, repo_id: str, repo_type: str = "dataset", *, endpoint: str, token: SecretStr | None,
-        timeout_seconds: float, retries: int = 3,
+        timeout_seconds: float, retries: int = 3, pace: Pace | None = None,
     ) -> None:  # fmt: skip
         self.repo_id, self.repo_type, self.endpoint = repo_id, repo_type, endpoint.rstrip("/")
         self.timeout_seconds, self.retries = timeout_seconds, retries
+        self._pace = pace
         self._token = token
         # False, not None: with None huggingface_hub would use a token that lies in the home folder.
         secret: str | bool = token.get_secret_value() if token else False
@@ -64,6 +66,10 @@ class Hub:
         """For messages: this repository, and the file or revision asked for."""
         where = f"{self.repo_type} {self.repo_id}" + (f", {what}" if what else "")
         return Asked(self.endpoint, self.page, where, with_token=self._token is not None)
+
+    def turn_seconds(self) -> float:
+        """Take one call of our share of the rate limit; the seconds to wait before it is made."""
+        return self._pace.take() if self._pace else 0.0
 
     def check_token(self) -> str:
         """The user name that the token belongs to."""
@@ -123,6 +129,7 @@ class Hub:
         """Call; try again where the hub is unavailable, as often as `retries` says."""
         for failures in range(1, self.retries + 2):
             pause = backoff_seconds(failures)
+            time.sleep(self.turn_seconds())
             try:
                 return call()
             except HFValidationError as cause:

@@ -184,7 +184,9 @@ class RangeClient:
         raise TryAgain(reason, error, None if pause is None else 0.0)
 
     def _wait_for_turn(self, url: str) -> None:
-        """Wait as long as the host asked to be left alone, whichever stream it said it to."""
+        """Wait as long as the host asked to be left alone, whichever stream it said it to, and for our share."""
+        if origin_of(url) == origin_of(self._hub.endpoint):
+            self._ended.wait(self._hub.turn_seconds())
         while not self._ended.is_set():
             with self._lock:
                 wait = self._closed_until.get(urlsplit(url).netloc, 0.0) - time.monotonic()

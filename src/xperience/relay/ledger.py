@@ -87,7 +87,6 @@ class Ledger:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self.created = False
         self._lock = threading.RLock()
         with self._named_errors():
             self._open(read_only)
@@ -113,7 +112,6 @@ class Ledger:
                     for statement in TABLES.split(";"):
                         self._db.execute(statement)
                     self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-                    self.created = True
         elif version != SCHEMA_VERSION:
             raise ConfigurationError(
                 "ledger has another schema", where=str(self.path),

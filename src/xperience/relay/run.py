@@ -5,8 +5,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from xperience.common.errors import StoppedError, XperienceError
+from xperience.common.errors import StoppedError, UnavailableError, XperienceError
 from xperience.common.evidence import now_utc
 from xperience.common.settings import RelayRunSettings
 from xperience.common.sizes import GIB, MIB
@@ -14,15 +15,23 @@ from xperience.hub.client import Hub
 from xperience.relay.download_leg import DownloadLeg, DownloadRules
 from xperience.relay.events import Events
 from xperience.relay.ledger import ARRIVED, Ledger, State
-from xperience.relay.locks import hold_leg
-from xperience.relay.manifest import MANIFEST_NAME, TransferManifest, transferred
+from xperience.relay.locks import hold_leg, is_held
+from xperience.relay.manifest import (
+    MANIFEST_NAME,
+    TransferManifest,
+    TransferManifestPart,
+    merge,
+    part_name,
+    transferred,
+)
 from xperience.relay.plan import Batch, check_scratch, plan_batches
 from xperience.relay.progress import ETA, FILES, Progress
 from xperience.relay.scratch import Budget, Scratch
 from xperience.relay.summary import RelaySummary, Status, summarise
 from xperience.relay.transfer_leg import TransferLeg, TransferRules
-from xperience.relay.verify import rebuild
+from xperience.relay.verify import read_parts, rebuild
 from xperience.selection.model import Selection
+from xperience.selection.shards import Shard
 from xperience.store.base import Store
 
 SUMMARY_NAME = "relay_summary.json"
@@ -56,13 +65,15 @@ def configured_budget_bytes(settings: RelayRunSettings) -> int:
 
 
 class Relay:
-    """One run of the relay; `run` returns the summary or raises after writing it."""
+    """One run of the relay, of one shard of the selection; `run` returns the summary or raises after writing it."""
 
     def __init__(
         self, settings: RelayRunSettings, selection: Selection, hub: Hub, store: Store,
         show: Callable[[Snapshot], None] = lambda _snapshot: None,
     ) -> None:  # fmt: skip
-        self.settings, self.selection, self.hub, self.store, self.show = settings, selection, hub, store, show
+        self.settings, self.hub, self.store, self.show = settings, hub, store, show
+        self.shard = Shard.parse(settings.shard)
+        self.selection = self.shard.of(selection)
         self.scratch = Scratch(settings.relay_root.expanduser().absolute())
         self.progress = Progress()
         self.stop = threading.Event()
@@ -107,16 +118,17 @@ class Relay:
             return self._write_summary("complete" if complete else "downloaded", None)
 
     def _prepare(self) -> None:
-        """Rebuild a lost ledger from the store; adopt or delete what lies on scratch."""
+        """Find by hash what the store holds already; adopt or delete what lies on scratch."""
         self.events.add(
             "run_started", legs=self.settings.legs, store=self.store.target, files=len(self.selection.files)
         )
         if "transfer" in self.legs:
             self.store.reach()
-        if self.ledger.created and "transfer" in self.legs:
-            found = rebuild(self.ledger, self.store, at_once=4)
-            if found:
-                self.events.add("ledger_rebuilt", files=found)
+            if "download" in self.legs or not is_held(self.scratch.root, "download"):
+                # A lost ledger, another cut into shards, files that somebody else brought: none of them moves again.
+                found = rebuild(self.ledger, self.store, at_once=4)
+                if found:
+                    self.events.add("found_at_store", files=found)
         self.download = DownloadLeg(
             self.hub, self.ledger, self.budget, self.events, self.progress, self._download_rules(),
             stop=self.stop, on_downloaded=self._on_downloaded,
@@ -231,21 +243,43 @@ class Relay:
         """Write the transfer manifest to the store where every file has arrived; False where only a leg has ended."""
         if "transfer" not in self.legs:
             return False
-        manifest = TransferManifest(
-            generated_at=now_utc(),
-            inputs={"selection": self.selection.source_sha256},
-            repo_id=self.selection.repo_id,
-            repo_type=self.selection.repo_type,
-            revision=self.selection.revision,
-            store=self.store.target,
-            files=sorted((transferred(file) for file in self.ledger.files()), key=lambda file: file.path),
-        )
-        local: Path = self.scratch.root / MANIFEST_NAME
-        manifest.write(local)
-        self.store.clean_leftovers([file.path for file in manifest.files])
-        self.store.put_bytes(MANIFEST_NAME, local.read_bytes())
-        self.events.add("manifest_written", path=MANIFEST_NAME, files=len(manifest.files))
+        about: dict[str, Any] = {
+            "generated_at": now_utc(),
+            "inputs": {"selection": self.selection.source_sha256},
+            "repo_id": self.selection.repo_id,
+            "repo_type": self.selection.repo_type,
+            "revision": self.selection.revision,
+            "store": self.store.target,
+            "files": sorted((transferred(file) for file in self.ledger.files()), key=lambda file: file.path),
+        }
+        self.store.clean_leftovers([file.path for file in about["files"]])
+        if self.shard.count == 1:
+            self._put_manifest(TransferManifest(**about))
+            return True
+        part = TransferManifestPart(**about, shard=self.shard.index, shards=self.shard.count)
+        self._put(part, part_name(self.shard))
+        parts = read_parts(self.store, part)
+        if len(parts) == self.shard.count:
+            self._put_manifest(merge(parts))
+        else:
+            self.events.add("waits_for_shards", there=len(parts), of=self.shard.count)
         return True
+
+    def _put_manifest(self, manifest: TransferManifest) -> None:
+        self._put(manifest, MANIFEST_NAME)
+        self.events.add("manifest_written", path=MANIFEST_NAME, files=len(manifest.files))
+
+    def _put(self, artefact: TransferManifest | TransferManifestPart, name: str) -> None:
+        """Write to scratch and to the store."""
+        local: Path = self.scratch.root / name
+        artefact.write(local)
+        raw = local.read_bytes()
+        try:
+            self.store.put_bytes(name, raw)
+        except UnavailableError:
+            # Two shards that end together write the same bytes; one of them may find its temporary name gone.
+            if self.store.read_bytes(name) != raw:
+                raise
 
     def _write_summary(self, status: Status, cause: str | None) -> RelaySummary:
         job = {**self.ledger.job(), "selection_sha256": self.selection.source_sha256}

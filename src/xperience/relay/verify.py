@@ -4,7 +4,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 from xperience.common.errors import BadDataError
 from xperience.relay.ledger import Ledger, State
-from xperience.relay.manifest import MANIFEST_NAME, FileFault, TransferManifest, TransferredFile, TransferVerification
+from xperience.relay.manifest import (
+    MANIFEST_NAME,
+    PART_PREFIX,
+    FileFault,
+    TransferManifest,
+    TransferManifestPart,
+    TransferredFile,
+    TransferVerification,
+    part_name,
+)
+from xperience.selection.shards import Shard
 from xperience.store.base import Store
 
 
@@ -12,6 +22,19 @@ def read_manifest(store: Store) -> TransferManifest | None:
     """The manifest that lies at the store."""
     raw = store.read_bytes(MANIFEST_NAME)
     return TransferManifest.parse(raw, where=f"{store.target}/{MANIFEST_NAME}") if raw is not None else None
+
+
+def read_parts(store: Store, own: TransferManifestPart) -> list[TransferManifestPart]:
+    """The parts of all shards of this job that lie at the store; a part of another selection or revision is none."""
+    parts = []
+    for index in range(own.shards):
+        name = part_name(Shard(index, own.shards))
+        raw = store.read_bytes(name)
+        if raw is not None:
+            part = TransferManifestPart.parse(raw, where=f"{store.target}/{name}")
+            if (part.inputs, part.repo_id, part.revision) == (own.inputs, own.repo_id, own.revision):
+                parts.append(part)
+    return parts
 
 
 def verify_store(store: Store, *, at_once: int) -> TransferVerification:
@@ -36,7 +59,8 @@ def verify_store(store: Store, *, at_once: int) -> TransferVerification:
     with ThreadPoolExecutor(at_once) as pool:
         faults = [fault for fault in pool.map(check, manifest.files) if fault is not None]
     expected = {file.path for file in manifest.files} | {MANIFEST_NAME}
-    faults.extend(FileFault(path=path, fault="unexpected") for path in sorted(set(listing) - expected))
+    others = sorted(path for path in set(listing) - expected if not path.startswith(PART_PREFIX))
+    faults.extend(FileFault(path=path, fault="unexpected") for path in others)
     wrong = {fault.path for fault in faults}
     right = [file for file in manifest.files if file.path not in wrong]
     return TransferVerification(
@@ -49,7 +73,7 @@ def verify_store(store: Store, *, at_once: int) -> TransferVerification:
 
 
 def rebuild(ledger: Ledger, store: Store, *, at_once: int) -> int:
-    """A new ledger before a store that holds files already: prove each against the hub's hash; returns how many.
+    """Planned files that the store holds already: prove each against the hub's hash; returns how many are right.
 
     A file is taken only if its bytes at the store are those of the hub: by the entry of an earlier manifest that the
     store's own hash still confirms, or by a hash of the stored bytes.

@@ -1,0 +1,1 @@
+"""What talks to a Kubernetes API: progress of jobs, and `xperience status`."""

@@ -26,8 +26,8 @@ rclone: ## Build rclone 1.76 from its Go module, once, into the user's cache
 	scripts/rclone
 
 .PHONY: images
-images: $(READY) rclone ## Build the images of relay and sidecar with Docker
-	scripts/images
+images: $(READY) rclone ## Build the images of relay and sidecar with Docker: PREFIX=registry.example/me PUSH=1
+	scripts/images $(PREFIX)
 
 .PHONY: pyz
 pyz: $(READY) ## One file that runs the relay on a host with nothing but Python and rclone
@@ -37,7 +37,7 @@ pyz: $(READY) ## One file that runs the relay on a host with nothing but Python 
 
 .PHONY: test
 test: ## All tests, and at the end what was skipped and why
-	scripts/test unit charts e2e
+	scripts/test unit charts e2e kind
 
 .PHONY: test-unit
 test-unit: ## Unit tests: no servers, under a minute
@@ -51,6 +51,10 @@ test-charts: ## Charts rendered by the real Helm, against the strict schemas of 
 test-e2e: ## Whole relays between a stand-in hub, a real sshd and a real S3 server
 	scripts/test e2e
 
+.PHONY: test-kind
+test-kind: ## The charts on a real cluster of two nodes (kind); KEEP_CLUSTER=1 keeps it for the next run
+	scripts/test kind
+
 .PHONY: kill-soak
 kill-soak: $(READY) rclone sshd ## Runs with kill -9 at random moments: KILLS=200 (once, its log in docs/)
 	$(BIN)/python tests/e2e/kill_soak.py --kills $(or $(KILLS),200)
@@ -63,7 +67,7 @@ lint: $(READY) ## ruff, mypy, import-linter, shellcheck, and docs/reference.md a
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment scripts/pyz scripts/helm scripts/images scripts/chart-docs images/rclone/rcd .ci/run
+	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment scripts/pyz scripts/helm scripts/images scripts/base-image scripts/chart-docs images/rclone/rcd tests/kind/cluster tests/kind/node/build tests/kind/node/docker-engine .ci/run
 	$(BIN)/python scripts/reference.py --check
 	$(BIN)/python scripts/chart_schema.py --check
 	$(BIN)/python scripts/jobs.py --check

@@ -190,6 +190,20 @@ def test_the_sidecars_configuration_is_the_one_that_the_relay_would_write_itself
     assert own["chunk_size"] == f"{64 << 20}B"
 
 
+@pytest.mark.parametrize(
+    ("host", "parts"),
+    [
+        pytest.param("me@store", ("store", "22"), id="name"),
+        pytest.param("me@[fe80::1]", ("fe80::1", "22"), id="ipv6"),
+        pytest.param("me@[fe80::1]:2222", ("fe80::1", "2222"), id="ipv6-with-port"),
+    ],
+)
+def test_host_and_port_of_the_store_are_read_as_the_relay_reads_them(host, parts):
+    text = one(render("relay", with_values(SSH, store__ssh__host=host)), "ConfigMap", "rclone")["data"]["rclone.conf"]
+    assert f"host = {parts[0]}\n" in text
+    assert f"port = {parts[1]}\n" in text
+
+
 def test_settings_become_variables_of_preflight_and_relay():
     found = containers_of(pod_of(render("relay", with_values(SSH, settings__download_streams=32))))
     for name in ("preflight", "relay"):
@@ -205,6 +219,7 @@ def test_settings_become_variables_of_preflight_and_relay():
     [
         pytest.param({"store": {}}, "no store", id="no-store"),
         pytest.param({"store__s3__url": "s3://a/b"}, "two stores", id="two-stores"),
+        pytest.param({"store__ssh__host": "me@fe80::1"}, "IPv6 address stands in brackets", id="ipv6-without-brackets"),
         pytest.param({"store__ssh__root": "data"}, "not an absolute path", id="relative-root"),
         pytest.param({"store__ssh__secret": ""}, "store.ssh.secret", id="no-key"),
         pytest.param({"hub__tokenSecret__name": ""}, "hub.tokenSecret.name", id="no-token"),

@@ -3,6 +3,7 @@
 {{- $ssh := .Values.store.ssh -}}{{- $s3 := .Values.store.s3 -}}{{- $settings := .Values.settings -}}
 {{- if and $ssh.host $s3.url }}{{ fail "ERROR: two stores: set store.ssh.host or store.s3.url, not both." }}{{ end -}}
 {{- if not (or $ssh.host $s3.url) }}{{ fail "ERROR: no store: set store.ssh.host and store.ssh.root, or store.s3.url." }}{{ end -}}
+{{- if and $ssh.host (not (regexMatch "^.+@(\\[[0-9a-fA-F:.]+\\]|[^]@:[]+)(:[0-9]+)?$" $ssh.host)) }}{{ fail "ERROR: store.ssh.host is not user@host[:port]; an IPv6 address stands in brackets." }}{{ end -}}
 {{- if and $ssh.host (not (hasPrefix "/" $ssh.root)) }}{{ fail "ERROR: store.ssh.root is not an absolute path." }}{{ end -}}
 {{- if and $ssh.host (not $ssh.secret) }}{{ fail "ERROR: store.ssh.secret is missing: a Secret with id_ed25519 and known_hosts." }}{{ end -}}
 {{- if and $s3.url (not (and $s3.writerSecret $s3.readerSecret)) }}{{ fail "ERROR: store.s3.writerSecret and store.s3.readerSecret are needed." }}{{ end -}}
@@ -96,6 +97,11 @@ resources:
 {{- end -}}
 {{- end -}}
 
+{{/* Port of user@host[:port]. */}}
+{{- define "relay.sshPort" -}}
+{{- regexFind ":[0-9]+$" .Values.store.ssh.host | trimPrefix ":" | default "22" -}}
+{{- end -}}
+
 {{/* TCP ports of hub, proxies and store, as their values say. */}}
 {{- define "relay.egressPorts" -}}
 {{- $ports := list (include "common.port" .Values.hub.endpoint) -}}
@@ -105,7 +111,7 @@ resources:
 {{- if regexMatch "(?i)^https?_proxy$" $name }}{{ $ports = append $ports (include "common.port" $address) }}{{ end -}}
 {{- end -}}
 {{- if .Values.store.ssh.host -}}
-{{- $ports = append $ports (regexFind ":[0-9]+$" .Values.store.ssh.host | trimPrefix ":" | default "22") -}}
+{{- $ports = append $ports (include "relay.sshPort" .) -}}
 {{- else -}}
 {{- $ports = append $ports (include "common.port" (.Values.store.s3.endpoint | default "https://s3")) -}}
 {{- end -}}

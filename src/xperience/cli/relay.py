@@ -37,26 +37,22 @@ def _run(settings: RelayRunSettings) -> None:
         return
     if settings.metrics_port is not None:
         serve_metrics(settings.metrics_port)
-    with stop_on_signal() as asked_to_stop:
+    with stop_on_signal() as asked_to_stop, reporting(settings, "relay", "running") as reporter, ProgressView() as view:
         selection = open_selection(settings)
         save_settings(settings)
         sharers = Shard.parse(settings.shard).count
         hub = open_hub(settings, selection.repo_id, selection.repo_type, sharers=sharers)
-        with (
-            reporting(settings, "relay", "running") as reporter,
-            open_store(settings, scratch=settings.relay_root.expanduser()) as store,
-            ProgressView() as view,
-        ):
 
-            def show(now: Snapshot) -> None:
-                view.show(now)
-                if reporter:
-                    reporter.show(_progress_of(now))
-
-            summary = Relay(settings, selection, hub, store, show).run(asked_to_stop)
-            line = _summary_line(summary)
+        def show(now: Snapshot) -> None:
+            view.show(now)
             if reporter:
-                reporter.tell("RelayComplete", line, state="complete")
+                reporter.show(_progress_of(now))
+
+        with open_store(settings, scratch=settings.relay_root.expanduser()) as store:
+            summary = Relay(settings, selection, hub, store, show).run(asked_to_stop)
+        line = _summary_line(summary)
+        if reporter:
+            reporter.tell("RelayComplete", line, state="complete")
     terminate_with(line)
     if settings.json_output:
         print_json(summary.document())

@@ -120,8 +120,9 @@ def reporting(settings: ProgressSettings, stage: str, state: JobState) -> Iterat
     except StoppedError as error:
         reporter.tell(f"{name}Stopped", str(error), state="stopped")
         raise
-    except XperienceError as error:
-        reporter.tell(f"{name}Failed", str(error), state="failed", warning=True)
+    except Exception as error:
+        message = str(error) if isinstance(error, XperienceError) else repr(error)
+        reporter.tell(f"{name}Failed", message, state="failed", warning=True)
         raise
     finally:
         reporter.close()

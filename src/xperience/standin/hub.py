@@ -26,7 +26,7 @@ LFS_SUFFIXES = (".hdf5", ".mp4")
 
 
 class StandinHub:
-    """One repository at one commit, on two loopback ports: the hub and its CDN.
+    """One repository at one commit, on two ports: the hub and its CDN; they listen on `host` and are called `name`.
 
     `gate`: open (a token is optional), token (a valid one is needed), not_approved (a valid one is refused with 403).
     `gate`, `token` (None: revoked), `rate` and `faults` may be changed while it serves.
@@ -47,6 +47,8 @@ class StandinHub:
         address_seconds: float = 3600.0,
         page_size: int = 1000,
         rate_bytes_per_second: float = 0.0,
+        host: str = "127.0.0.1",
+        name: str = "127.0.0.1",
         port: int = 0,
         cdn_port: int = 0,
     ) -> None:
@@ -57,15 +59,16 @@ class StandinHub:
         self.rate = Rate(rate_bytes_per_second)
         self.faults = Faults()
         self.log = Log()
+        self.name = name
         self._revision = revision
         self._signing_key = secrets.token_bytes(32)
-        self._hub_server = _Server(("127.0.0.1", port), HubHandler, self)
-        self._cdn_server = _Server(("127.0.0.1", cdn_port), CdnHandler, self)
+        self._hub_server = _Server((host, port), HubHandler, self)
+        self._cdn_server = _Server((host, cdn_port), CdnHandler, self)
 
     @property
     def endpoint(self) -> str:
         """Address for HF_ENDPOINT."""
-        return f"http://127.0.0.1:{self._hub_server.server_port}"
+        return f"http://{self.name}:{self._hub_server.server_port}"
 
     @property
     def commit(self) -> str:
@@ -100,7 +103,7 @@ class StandinHub:
     def signed_address(self, path: str) -> str:
         """An address on the CDN that is good for `address_seconds`."""
         expires = f"{time.monotonic() + self.address_seconds:.3f}"
-        address = f"http://127.0.0.1:{self._cdn_server.server_port}/{quote(path)}"
+        address = f"http://{self.name}:{self._cdn_server.server_port}/{quote(path)}"
         return f"{address}?expires={expires}&signature={self._signature(path, expires)}"
 
     def address_is_good(self, path: str, query: str) -> bool:
@@ -154,6 +157,8 @@ def main() -> None:
     parser.add_argument("--repo-id", required=True)
     parser.add_argument("--repo-type", default="dataset")
     parser.add_argument("--revision", help="commit to answer for (default: a hash of the listing)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--name", default="127.0.0.1", help="name by which clients reach it")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--cdn-port", type=int, default=0)
     parser.add_argument("--gate", choices=("open", "token", "not_approved"), default="token")
@@ -171,7 +176,8 @@ def main() -> None:
     hub = StandinHub(
         arguments.root, arguments.repo_id, repo_type=arguments.repo_type, revision=arguments.revision, virtual=virtual,
         token=token, gate=arguments.gate, address_seconds=arguments.address_seconds,
-        rate_bytes_per_second=arguments.rate, port=arguments.port, cdn_port=arguments.cdn_port,
+        rate_bytes_per_second=arguments.rate, host=arguments.host, name=arguments.name, port=arguments.port,
+        cdn_port=arguments.cdn_port,
     )  # fmt: skip
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

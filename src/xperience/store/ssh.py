@@ -1,5 +1,6 @@
 """SSH destinations: one remote hash per file, computed by the store."""
 
+import re
 import secrets
 import threading
 from collections.abc import Iterable, Iterator
@@ -35,15 +36,11 @@ class SshTarget:
 
 
 def parse_host(text: str) -> tuple[str, str, int]:
-    """user@host[:port] → user, host, port."""
-    user, at, rest = text.rpartition("@")
-    host, colon, port = rest.rpartition(":")
-    if not colon:
-        host, port = rest, "22"
-    host = host.removeprefix("[").removesuffix("]")
-    if not at or not user or not host or not port.isdigit():
+    """user@host[:port] → user, host, port; an IPv6 address stands in brackets."""
+    match = re.fullmatch(r"(.+)@(?:\[([0-9a-fA-F:.]+)\]|([^][:@]+))(?::(\d+))?", text)
+    if match is None:
         raise UsageError("not an SSH destination", where=text, why="expected user@host[:port]")
-    return user, host, int(port)
+    return match[1], match[2] or match[3], int(match[4] or 22)
 
 
 def sftp_config(target: SshTarget, *, key: Path, known_hosts: Path) -> str:

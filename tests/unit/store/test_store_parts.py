@@ -15,7 +15,8 @@ from xperience.store.ssh import SshTarget, parse_host, sftp_config
     [
         pytest.param("me@store", ("me", "store", 22), id="plain"),
         pytest.param("me@store:2222", ("me", "store", 2222), id="port"),
-        pytest.param("me@[::1]:22", ("me", "::1", 22), id="ipv6"),
+        pytest.param("me@[::1]:2222", ("me", "::1", 2222), id="ipv6"),
+        pytest.param("me@[fe80::1]", ("me", "fe80::1", 22), id="ipv6-without-port"),
         pytest.param("a@b@store", ("a@b", "store", 22), id="at-in-user"),
     ],
 )
@@ -23,7 +24,7 @@ def test_a_host_is_user_host_and_port(text, parts):
     assert parse_host(text) == parts
 
 
-@pytest.mark.parametrize("text", ["store", "@store", "me@", "me@store:ssh"])
+@pytest.mark.parametrize("text", ["store", "@store", "me@", "me@store:ssh", "me@fe80::1"])
 def test_a_host_without_user_or_with_a_strange_port_is_a_usage_error(text):
     with pytest.raises(UsageError, match=r"user@host\[:port\]"):
         parse_host(text)

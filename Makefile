@@ -78,6 +78,11 @@ docs: $(READY) ## Write docs/reference.md and the charts' schemas from the code
 	$(BIN)/python scripts/reference.py
 	$(BIN)/python scripts/chart_schema.py
 
+.PHONY: dashboard-picture
+dashboard-picture: $(READY) rclone sshd ## Draw docs/dashboard.png from a Prometheus that scrapes a relay run
+	scripts/debian-packages prometheus:prometheus
+	XPERIENCE_DASHBOARD_PICTURE=docs/dashboard.png $(BIN)/pytest tests/e2e/test_dashboard.py
+
 .PHONY: jobs
 jobs: $(READY) ## Render jobs/*.yaml from the charts
 	$(BIN)/python scripts/jobs.py

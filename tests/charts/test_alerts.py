@@ -201,3 +201,9 @@ def test_alerts_ask_for_metrics_that_the_relay_has(rules):
 
 def rules_of(path):
     return [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+
+
+def test_the_relay_knows_the_jobs_deadline():
+    objects = render("relay", with_values(SSH, job__activeDeadlineSeconds=1234567))
+    (container,) = one(objects, "Job")["spec"]["template"]["spec"]["containers"]
+    assert {"name": "XPERIENCE_DEADLINE_SECONDS", "value": "1234567"} in container["env"]

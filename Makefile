@@ -67,10 +67,15 @@ lint: $(READY) ## ruff, mypy, import-linter, shellcheck, and docs/reference.md a
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment scripts/pyz scripts/helm scripts/images scripts/base-image scripts/chart-docs images/rclone/rcd tests/kind/cluster tests/kind/node/build tests/kind/node/docker-engine .ci/run
+	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment scripts/pyz scripts/helm scripts/images scripts/base-image scripts/chart-docs scripts/checkov images/rclone/rcd tests/kind/cluster tests/kind/node/build tests/kind/node/docker-engine .ci/run
 	$(BIN)/python scripts/reference.py --check
 	$(BIN)/python scripts/chart_schema.py --check
 	$(BIN)/python scripts/jobs.py --check
+	if command -v go >/dev/null; then scripts/chart-docs --check; else echo "lint: no Go here, so the charts' README.md are not checked"; fi
+
+.PHONY: lint-charts
+lint-charts: $(READY) ## yamllint and checkov over jobs, overlays and every scenario of the charts
+	$(BIN)/python scripts/lint_charts.py
 
 .PHONY: format
 format: $(READY) ## Format the code
@@ -81,6 +86,11 @@ format: $(READY) ## Format the code
 docs: $(READY) ## Write docs/reference.md and the charts' schemas from the code
 	$(BIN)/python scripts/reference.py
 	$(BIN)/python scripts/chart_schema.py
+
+.PHONY: dashboard-picture
+dashboard-picture: $(READY) rclone sshd ## Draw docs/dashboard.png from a Prometheus that scrapes a relay run
+	scripts/debian-packages prometheus:prometheus
+	XPERIENCE_DASHBOARD_PICTURE=docs/dashboard.png $(BIN)/pytest tests/e2e/test_dashboard.py
 
 .PHONY: jobs
 jobs: $(READY) ## Render jobs/*.yaml from the charts
@@ -93,6 +103,7 @@ lock: $(READY) ## Resolve pyproject.toml into the hashed requirements
 	uv pyproject.toml --extra cluster --output-file requirements/cluster.txt
 	uv pyproject.toml --extra standin --group dev --output-file requirements/dev.txt
 	echo uv | uv - --output-file requirements/uv.txt
+	grep -o '^checkov==[0-9.]*' requirements/checkov.txt | uv - --python-version 3.11 --output-file requirements/checkov.txt
 
 .PHONY: clean
 clean: ## Remove what the targets made here (not the user's cache)

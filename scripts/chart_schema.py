@@ -13,16 +13,17 @@ CHART = Path(__file__).parent.parent / "charts" / "relay"
 TARGET = CHART / "values.schema.json"
 # Maps and lists whose content is Kubernetes', not ours.
 OPEN = {
-    "imagePullSecrets", "rcloneEnv", "resources.relay", "metrics.podMonitor.labels", "networkPolicy.monitoringFrom",
-    "networkPolicy.hubPorts", "proxyEnv", "serviceAccount.annotations", "commonLabels", "podLabels", "podAnnotations",
+    "imagePullSecrets", "rcloneEnv", "resources.relay", "metrics.podMonitor.labels",
+    "metrics.prometheusRule.labels", "metrics.dashboard.labels", "networkPolicy.monitoringFrom", "proxyEnv",
+    "serviceAccount.annotations", "commonLabels", "podLabels", "podAnnotations",
     "nodeSelector", "tolerations", "affinity",
 }  # fmt: skip
 # Named by the chart itself, from other values.
 GIVEN_BY_THE_CHART = {
     "hf_endpoint", "hf_token_path", "relay_root", "rclone", "rclone_socket", "rclone_fs", "selection_json", "store",
     "transfer_host", "transfer_root", "ssh_key", "known_hosts", "s3_endpoint", "s3_region", "s3_provider",
-    "metrics_port", "offline", "dry_run", "selection_url", "selection_sha256", "shard", "progress_job",
-    "progress_job_uid", "json_output",
+    "metrics_port", "deadline_seconds", "offline", "dry_run", "selection_url", "selection_sha256", "shard",
+    "progress_job", "progress_job_uid", "json_output",
 }  # fmt: skip
 
 

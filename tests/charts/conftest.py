@@ -14,9 +14,10 @@ CHARTS = ROOT / "charts"
 
 
 @cache
-def programs() -> Path:
+def programs(major: str = "4") -> Path:
+    """The folder with helm and kubectl."""
     found = subprocess.run(
-        [ROOT / "scripts" / "helm"], env={**os.environ, "PYTHON": sys.executable}, capture_output=True,
+        [ROOT / "scripts" / "helm", major], env={**os.environ, "PYTHON": sys.executable}, capture_output=True,
         text=True, check=False,
     )  # fmt: skip
     if found.returncode:
@@ -24,8 +25,8 @@ def programs() -> Path:
     return Path(found.stdout.strip())
 
 
-def helm(*arguments: str, values: dict | None = None) -> subprocess.CompletedProcess:
-    command = [str(programs() / "helm"), *arguments]
+def helm(*arguments: str, values: dict | None = None, major: str = "4") -> subprocess.CompletedProcess:
+    command = [str(programs(major) / "helm"), *arguments]
     if values is not None:
         command += ["--values", "-"]
     return subprocess.run(

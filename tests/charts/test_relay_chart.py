@@ -1,5 +1,4 @@
 import copy
-import re
 import subprocess
 import sys
 
@@ -241,43 +240,9 @@ def test_values_that_cannot_work_stop_before_anything_is_installed(changes, mess
     assert message in refusal("relay", with_values(SSH, **changes))
 
 
-def test_every_value_is_used_and_has_a_sentence():
-    text = (CHARTS / "relay" / "values.yaml").read_text()
-    templates = "".join(path.read_text() for path in (CHARTS / "relay" / "templates").iterdir())
-    templates += "".join(path.read_text() for path in (CHARTS / "common" / "templates").iterdir())
-
-    def leaves(value, path):
-        if isinstance(value, dict) and value and path not in ("settings", "resources.relay"):
-            for name, item in value.items():
-                yield from leaves(item, f"{path}.{name}".strip("."))
-        else:
-            yield path
-
-    for path in leaves(yaml.safe_load(text), ""):
-        last = path.rpartition(".")[2]
-        assert re.search(rf"[.$]{last}\b", templates), f"{path} is used nowhere"
-        assert re.search(rf"# -- .+\n\s*{last}:", text), f"{path} has no sentence"
-
-
 def test_the_schema_of_the_values_is_what_the_code_says():
     found = subprocess.run([sys.executable, ROOT / "scripts" / "chart_schema.py", "--check"], check=False)
     assert found.returncode == 0
-
-
-def test_enabled_features_have_their_network_rules():
-    policy = one(render("relay", SSH), "NetworkPolicy")["spec"]
-    ports = [port["port"] for rule in policy["egress"] for port in rule["ports"]]
-    assert ports == [53, 53, 5353, 5353, 443, 2222]
-    assert "ingress" not in policy
-    elsewhere = with_values(
-        S3, hub__endpoint="http://hub:8080", store__s3__endpoint="http://weed:8333",
-        proxyEnv={"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": ".svc"},
-    )  # fmt: skip
-    hub_and_store = one(render("relay", elsewhere), "NetworkPolicy")["spec"]["egress"][1]["ports"]
-    assert [port["port"] for port in hub_and_store] == [8080, 3128, 8333]
-    watched = with_values(SSH, networkPolicy__monitoringFrom=[{"namespaceSelector": {}}])
-    (rule,) = one(render("relay", watched), "NetworkPolicy")["spec"]["ingress"]
-    assert rule["ports"] == [{"protocol": "TCP", "port": 9464}]
 
 
 def test_the_library_chart_is_packaged_with_the_relay(tmp_path):

@@ -90,7 +90,7 @@ resources:
 {{- $_ := set $env "XPERIENCE_S3_REGION" .Values.store.s3.region -}}
 {{- $_ := set $env "XPERIENCE_S3_PROVIDER" .Values.store.s3.provider -}}
 {{- end -}}
-{{- if .Values.metrics.enabled }}{{ $_ := set $env "XPERIENCE_METRICS_PORT" .Values.metrics.port }}{{ end -}}
+{{- if .Values.metrics.enabled }}{{ $_ := set $env "XPERIENCE_METRICS_PORT" .Values.metrics.port }}{{ $_ := set $env "XPERIENCE_DEADLINE_SECONDS" .Values.job.activeDeadlineSeconds }}{{ end -}}
 {{- if .Values.customCa.configMap }}{{ $_ := set $env "SSL_CERT_FILE" "/etc/xperience/ca/ca.crt" }}{{ $_ := set $env "AWS_CA_BUNDLE" "/etc/xperience/ca/ca.crt" }}{{ end -}}
 {{- range $name, $value := .Values.settings }}{{ $_ := set $env (printf "XPERIENCE_%s" (upper $name)) $value }}{{ end -}}
 {{- include "common.env" (merge (dict) .Values.proxyEnv $env) -}}

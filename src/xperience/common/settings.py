@@ -154,6 +154,10 @@ class RelaySettings(Settings):
         90.0, "How long to wait for a leg that another process holds.", ge=0, group="Relay"
     )
     metrics_port: int | None = setting(None, "Serve Prometheus metrics on this port; 0 picks one.", group="Relay")
+    deadline_seconds: float = setting(
+        0.0, "Time after which something else ends this process, for the metric of the deadline alone; 0 is never.",
+        ge=0, group="Relay",
+    )  # fmt: skip
 
 
 class ProgressSettings(Settings):

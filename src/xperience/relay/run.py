@@ -76,6 +76,7 @@ class Relay:
         self.selection = self.shard.of(selection)
         self.scratch = Scratch(settings.relay_root.expanduser().absolute())
         self.progress = Progress()
+        self.progress.note_deadline(settings.deadline_seconds)
         self.stop = threading.Event()
         self.legs = ("download", "transfer") if settings.legs == "both" else (settings.legs,)
 
@@ -126,7 +127,7 @@ class Relay:
             self.store.reach()
             if "download" in self.legs or not is_held(self.scratch.root, "download"):
                 # A lost ledger, another cut into shards, files that somebody else brought: none of them moves again.
-                found = rebuild(self.ledger, self.store, at_once=4)
+                found = rebuild(self.ledger, self.store, self.progress.verify, at_once=4)
                 if found:
                     self.events.add("found_at_store", files=found)
         self.download = DownloadLeg(
@@ -209,7 +210,12 @@ class Relay:
         """Update metrics and what is shown."""
         totals = self.ledger.totals()
         scratch_bytes = self.ledger.scratch_bytes()
-        self.progress.note_scratch(scratch_bytes, self.budget.budget_bytes, self.scratch.free_bytes())
+        self.progress.note_scratch(
+            reserved_bytes=scratch_bytes, budget_bytes=self.budget.budget_bytes, free_bytes=self.scratch.free_bytes(),
+            headroom_bytes=self.budget.headroom_bytes,
+        )  # fmt: skip
+        for leg in (self.progress.download, self.progress.transfer, self.progress.verify):
+            leg.note_busy()
         for state, (count, _) in totals.items():
             FILES.labels(state.value).set(count)
         size_bytes = sum(size for _, size in totals.values())

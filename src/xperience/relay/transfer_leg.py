@@ -229,7 +229,7 @@ class TransferLeg:
             return
         # A kill between start and commit: the copy may be whole already, or some rclone may still write it.
         self.store.stop_group(self._group(file.path))
-        verified = self.store.verify(file.path, _expected(file))
+        verified = self._ask_hash(file)
         if verified is None:
             self.ledger.set(file.path, State.DOWNLOADED)
         else:
@@ -268,13 +268,19 @@ class TransferLeg:
         with self._news:
             self._verifying += 1
         try:
-            verified = self.store.verify(file.path, _expected(file))
+            verified = self._ask_hash(file)
         finally:
             with self._news:
                 self._verifying -= 1
         if verified is None:
             raise _Mismatch
         self._commit(file, verified)
+
+    def _ask_hash(self, file: LedgerFile) -> Verified | None:
+        with self.progress.verify.working():
+            verified = self.store.verify(file.path, _expected(file))
+        self.progress.verify.add(file.size_bytes)
+        return verified
 
     def _commit(self, file: LedgerFile, verified: Verified) -> None:
         self.ledger.set(

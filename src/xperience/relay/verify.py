@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from xperience.common.errors import BadDataError
-from xperience.relay.ledger import Ledger, State
+from xperience.relay.ledger import Ledger, LedgerFile, State
 from xperience.relay.manifest import (
     MANIFEST_NAME,
     PART_PREFIX,
@@ -14,6 +14,7 @@ from xperience.relay.manifest import (
     TransferVerification,
     part_name,
 )
+from xperience.relay.progress import Leg
 from xperience.selection.shards import Shard
 from xperience.store.base import Store
 
@@ -72,7 +73,7 @@ def verify_store(store: Store, *, at_once: int) -> TransferVerification:
     )
 
 
-def rebuild(ledger: Ledger, store: Store, *, at_once: int) -> int:
+def rebuild(ledger: Ledger, store: Store, leg: Leg, *, at_once: int) -> int:
     """Planned files that the store holds already: prove each against the hub's hash; returns how many are right.
 
     A file is taken only if its bytes at the store are those of the hub: by the entry of an earlier manifest that the
@@ -101,5 +102,11 @@ def rebuild(ledger: Ledger, store: Store, *, at_once: int) -> int:
         )  # fmt: skip
         return True
 
+    def counted(file: LedgerFile) -> bool:
+        with leg.working():
+            proven = prove(file.path, str(file.hub_sha256), file.size_bytes)
+            leg.add(file.size_bytes)
+        return proven
+
     with ThreadPoolExecutor(at_once) as pool:
-        return sum(pool.map(lambda file: prove(file.path, str(file.hub_sha256), file.size_bytes), candidates))
+        return sum(pool.map(counted, candidates))

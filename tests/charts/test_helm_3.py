@@ -1,0 +1,44 @@
+"""Clusters are still served by Helm 3: it renders and refuses as Helm 4 does."""
+
+import pytest
+import yaml
+from conftest import CHARTS, helm, scenarios
+from test_relay_chart import SSH, with_values
+
+SCENARIOS = pytest.mark.parametrize("values", scenarios("relay"))
+
+
+def objects(values, major):
+    done = helm("template", "demo", str(CHARTS / "relay"), values=values, major=major)
+    assert done.returncode == 0, done.stderr
+    return sorted((item for item in yaml.safe_load_all(done.stdout) if item), key=yaml.safe_dump)
+
+
+def test_these_are_two_versions():
+    versions = [helm("version", "--template", "{{.Version}}", major=major).stdout for major in ("3", "4")]
+    assert [version.split(".")[0] for version in versions] == ["v3", "v4"]
+
+
+@SCENARIOS
+def test_helm_3_renders_what_helm_4_renders(values):
+    assert objects(values, "3") == objects(values, "4")
+
+
+@SCENARIOS
+def test_helm_3_lints_the_chart(values):
+    done = helm("lint", "--strict", str(CHARTS / "relay"), values=values, major="3")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"store": {}}, "ERROR: no store", id="the-charts-own-check"),
+        pytest.param({"settings__chunk_sise_mib": 1}, "chunk_sise_mib", id="schema"),
+    ],
+)
+def test_helm_3_refuses_what_helm_4_refuses(changes, message):
+    for major in ("3", "4"):
+        done = helm("template", "demo", str(CHARTS / "relay"), values=with_values(SSH, **changes), major=major)
+        assert done.returncode != 0
+        assert message in done.stderr

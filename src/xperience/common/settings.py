@@ -221,3 +221,33 @@ class DemoSettings(Settings):
     """`xperience demo`."""
 
     keep: Path | None = setting(None, "Folder in which everything of the demo stays; else a temporary one.")
+
+
+class PlanFolderSettings(Settings):
+    """Where the plan's commands read and write."""
+
+    workspace: Path = setting(Path(), "Folder that relative paths start from.")
+    data_root: Path = setting(Path("xperience10m_128"), "Folder of the staged episodes.", env=("TRAINING_DATA_ROOT",))
+
+    def place(self, path: Path) -> Path:
+        """A path of the command line, from the workspace."""
+        return self.workspace.expanduser() / path.expanduser()
+
+
+class PrepareManifestSettings(PlanFolderSettings):
+    """The episode manifest."""
+
+    selection_json: Path | None = setting(
+        None, "Selection whose split is inherited; without it that of the data root's transfer manifest is."
+    )
+    probe_json: Path | None = setting(None, "What `prepare probe` wrote; probe.json beside --output where it is there.")
+    check_json: Path | None = setting(None, "What `prepare check` wrote; check.json beside --output where it is there.")
+    purposes: list[str] = setting(["windows", "actions"], "What a usable episode has to be fit for, repeatable.")
+    max_episodes: int = setting(128, "Refuse data of more episodes than these; 0 takes any number.", ge=0)
+    train_fraction: float = setting(0.75, "Share of train: has to agree with the split that stands.", ge=0, le=1)
+    val_fraction: float = setting(0.125, "Share of val.", ge=0, le=1)
+    test_fraction: float = setting(0.125, "Share of test.", ge=0, le=1)
+    split_seed: int = setting(7, "Seed of a fresh split; not used where a split stands.")
+    redraw_split: bool = setting(False, "Draw a fresh split: for data without a selection.")
+    output: Path = setting(Path("results/omni_finetune/episode_manifest_128.json"), "Where the manifest goes.")
+    json_output: bool = setting(False, "Print the summary as JSON on stdout.", flag="--json")

@@ -4,14 +4,19 @@ from pathlib import Path
 
 import typer
 
-from xperience.cli.console import out, print_json
+from xperience.cli.console import out, print_json, print_table
 from xperience.cli.flags import command
-from xperience.common.errors import UsageError
-from xperience.common.settings import PrepareManifestSettings
+from xperience.common.errors import BadDataError, UsageError
+from xperience.common.files import write_atomic
+from xperience.common.settings import PrepareDiscoverSettings, PrepareManifestSettings
 from xperience.common.sizes import human_bytes
-from xperience.prepare.data_root import look_at
+from xperience.hub.modelscope import modelscope_listing
+from xperience.hub.opening import open_hub
+from xperience.prepare.data_root import DataRoot, look_at
+from xperience.prepare.discover import Sizes, listing_sizes, markdown, remote, skipped
+from xperience.prepare.discover import discover as discover_sources
 from xperience.prepare.manifest import EpisodeManifest, build_manifest
-from xperience.prepare.planned import Sources, planned_episodes, read_transfer
+from xperience.prepare.planned import Sources, planned_episodes, planned_of_selection, read_transfer
 from xperience.prepare.splits import Fractions
 from xperience.prepare.verdicts import read_verdicts
 from xperience.selection.plan_file import read_selection
@@ -25,6 +30,52 @@ def beside(given: Path | None, output: Path, name: str) -> Path | None:
         return given
     default = output.parent / name
     return default if default.is_file() else None
+
+
+@command(app, "discover", PrepareDiscoverSettings)
+def discover(settings: PrepareDiscoverSettings) -> None:
+    """Say which source has the episodes, and how the disk compares with the selection; 65 where none has enough."""
+    data_root = settings.place(settings.data_root)
+    selection = read_selection(settings.place(settings.selection_json)) if settings.selection_json else None
+    repo_id, revision = (selection.repo_id, selection.revision) if selection else (settings.repo_id, settings.revision)
+
+    def ask_hub() -> Sizes:
+        hub = open_hub(settings, repo_id, "dataset")
+        return listing_sizes(hub.listing(hub.resolve_revision(revision)))
+
+    def ask_modelscope() -> Sizes:
+        endpoint, timeout = settings.modelscope_endpoint, settings.hub_timeout_seconds
+        return listing_sizes(modelscope_listing(endpoint, repo_id, revision="master", timeout_seconds=timeout))
+
+    found = discover_sources(
+        look_at(data_root) if data_root.is_dir() else DataRoot(),
+        planned=planned_of_selection(selection) if selection else None,
+        modelscope=skipped("modelscope") if settings.skip_modelscope else remote("modelscope", ask_modelscope),
+        huggingface=skipped("huggingface") if settings.skip_huggingface else remote("huggingface", ask_hub),
+        target_episodes=settings.target_episodes,
+        workspace=str(settings.workspace),
+        data_root=str(data_root),
+        selection_sha256=selection.source_sha256 if selection else None,
+    )
+    found.write(settings.place(settings.output))
+    write_atomic(settings.place(settings.report_output), markdown(found))
+    sources = (found.local, found.modelscope, found.huggingface)
+    if settings.json_output:
+        brief = found.model_dump(exclude={name: {"episodes"} for name in ("local", "modelscope", "huggingface")})
+        print_json(brief)
+    else:
+        print_table(
+            f"sources for {found.target_episodes} episodes",
+            ("source", "status", "episodes", "complete", "bytes"),
+            [(s.source, s.status, s.num_episodes, s.num_complete_episodes, human_bytes(s.size_bytes)) for s in sources],
+        )
+        for item in found.data_status_items:
+            out.print(f"{'ok' if item.ok else 'NO':2} {item.item}: {item.detail}")
+    if not found.ready:
+        raise BadDataError(
+            "no source has enough whole episodes", where=str(data_root), why=found.data_status_items[0].detail,
+            fix=f"{settings.report_output} names them.",
+        )  # fmt: skip
 
 
 @command(app, "manifest", PrepareManifestSettings)

@@ -251,3 +251,20 @@ class PrepareManifestSettings(PlanFolderSettings):
     redraw_split: bool = setting(False, "Draw a fresh split: for data without a selection.")
     output: Path = setting(Path("results/omni_finetune/episode_manifest_128.json"), "Where the manifest goes.")
     json_output: bool = setting(False, "Print the summary as JSON on stdout.", flag="--json")
+
+
+class PrepareDiscoverSettings(PlanFolderSettings, HubSettings):
+    """Discovery of sources."""
+
+    selection_json: Path | None = setting(None, "Selection to compare the data root with.")
+    repo_id: str = setting("ropedia-ai/xperience-10m", "Repository to list, where no selection names it.")
+    revision: str = setting("main", "Its commit, branch or tag, where no selection names it.")
+    modelscope_endpoint: str = setting("https://www.modelscope.cn", "Address of ModelScope.")
+    target_episodes: int = setting(128, "Whole episodes that a source has to have.", ge=1)
+    skip_modelscope: bool = setting(False, "Do not ask ModelScope.")
+    skip_huggingface: bool = setting(False, "Do not ask the hub.")
+    output: Path = setting(Path("results/omni_finetune/source_discovery_128.json"), "Where the JSON goes.")
+    report_output: Path = setting(
+        Path("results/omni_finetune/DATA_BLOCKER_REPORT_128.md"), "Where the Markdown report goes."
+    )
+    json_output: bool = setting(False, "Print the result as JSON on stdout, without the episodes.", flag="--json")

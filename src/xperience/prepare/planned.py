@@ -12,7 +12,7 @@ from xperience.prepare.data_root import TRANSFER_MANIFEST, DataRoot, FileOnDisk
 from xperience.prepare.splits import Fractions, check_inherited, draw
 from xperience.prepare.verdicts import Verdicts
 from xperience.selection.document import ANNOTATION, SPLITS, TRAINING_FILES, VIDEOS
-from xperience.selection.model import Selection
+from xperience.selection.model import SelectedFile, Selection
 
 SplitSource = Literal["selection", "transfer-manifest", "drawn"]
 
@@ -105,7 +105,7 @@ def planned_episodes(
                     why=f"{len(selected - {file.path for file in transfer.files})} selected files were not transferred",
                     fix="Relay this selection (only the difference moves), or give the one that was relayed.",
                 )  # fmt: skip
-        planned = [_of_selection(selection, number) for number in range(len(selection.episodes))]
+        planned = planned_of_selection(selection)
         source: SplitSource = "selection"
     elif transfer is not None and transfer.episodes:
         planned = [
@@ -130,14 +130,24 @@ def planned_episodes(
     return _with_transfer(planned, transfer), SplitOrigin(source=source, fractions=shares, seed=None, note=note)
 
 
-def _of_selection(selection: Selection, number: int) -> Planned:
-    episode = selection.episodes[number]
-    files = {file.path.rpartition("/")[2]: file for file in selection.files if file.episode_path == episode.path}
-    return Planned(
-        episode.path, episode.split, episode.size_band, episode.rank, episode.annotation_bytes, episode.video_bytes,
-        {name: file.size_bytes for name, file in files.items() if file.size_bytes is not None},
-        {name: file.sha256 for name, file in files.items() if file.sha256 is not None},
-    )  # fmt: skip
+def planned_of_selection(selection: Selection) -> list[Planned]:
+    """The selection's episodes in its order."""
+    files: dict[str, dict[str, SelectedFile]] = {}
+    for file in selection.files:
+        files.setdefault(str(file.episode_path), {})[file.path.rpartition("/")[2]] = file
+    return [
+        Planned(
+            path=episode.path,
+            split=episode.split,
+            size_band=episode.size_band,
+            rank=episode.rank,
+            annotation_bytes=episode.annotation_bytes,
+            video_bytes=episode.video_bytes,
+            size_bytes={n: f.size_bytes for n, f in files[episode.path].items() if f.size_bytes is not None},
+            sha256={n: f.sha256 for n, f in files[episode.path].items() if f.sha256 is not None},
+        )
+        for episode in selection.episodes
+    ]
 
 
 def _with_transfer(planned: list[Planned], transfer: TransferView | None) -> list[Planned]:

@@ -7,10 +7,10 @@ from pathlib import Path
 import typer
 
 from xperience import __version__
-from xperience.cli import demo, prepare_data, relay, select
+from xperience.cli import demo, gates, prepare_data, relay, select
 from xperience.cli.flags import command
 from xperience.common.errors import ExitCode, XperienceError
-from xperience.common.settings import DemoSettings, RelayRunSettings
+from xperience.common.settings import DemoSettings, GatesSettings, RelayRunSettings
 
 CLICK_USAGE = 2  # what typer exits with where the command line is wrong
 
@@ -21,6 +21,7 @@ app.add_typer(select.app, name="select")
 app.add_typer(relay.app, name="relay")
 app.add_typer(prepare_data.app, name="prepare")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
+command(app, "gates", GatesSettings)(gates.gates)
 command(app, "demo", DemoSettings)(demo.demo)
 
 

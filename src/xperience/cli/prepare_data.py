@@ -91,7 +91,7 @@ def manifest(settings: PrepareManifestSettings) -> None:
         transfer=read_transfer(data_root, disk),
         verdicts=read_verdicts(beside(probe, output, "probe.json"), beside(check, output, "check.json")),
     )
-    fractions = Fractions(settings.train_fraction, settings.val_fraction, settings.test_fraction)
+    fractions = Fractions.asked(settings.train_fraction, settings.val_fraction, settings.test_fraction)
     planned, origin = planned_episodes(sources, fractions, settings.split_seed, redraw=settings.redraw_split)
     if settings.max_episodes and len(planned) > settings.max_episodes:
         raise UsageError(

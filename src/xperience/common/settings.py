@@ -244,9 +244,11 @@ class PrepareManifestSettings(PlanFolderSettings):
     check_json: Path | None = setting(None, "What `prepare check` wrote; check.json beside --output where it is there.")
     purposes: list[str] = setting(["windows", "actions"], "What a usable episode has to be fit for, repeatable.")
     max_episodes: int = setting(128, "Refuse data of more episodes than these; 0 takes any number.", ge=0)
-    train_fraction: float = setting(0.75, "Share of train: has to agree with the split that stands.", ge=0, le=1)
-    val_fraction: float = setting(0.125, "Share of val.", ge=0, le=1)
-    test_fraction: float = setting(0.125, "Share of test.", ge=0, le=1)
+    train_fraction: float | None = setting(
+        None, "Share of train, checked against the split that stands; a fresh one takes 0.75.", ge=0, le=1
+    )
+    val_fraction: float | None = setting(None, "Share of val; a fresh split takes 0.125.", ge=0, le=1)
+    test_fraction: float | None = setting(None, "Share of test; a fresh split takes 0.125.", ge=0, le=1)
     split_seed: int = setting(7, "Seed of a fresh split; not used where a split stands.")
     redraw_split: bool = setting(False, "Draw a fresh split: for data without a selection.")
     output: Path = setting(Path("results/omni_finetune/episode_manifest_128.json"), "Where the manifest goes.")
@@ -268,3 +270,42 @@ class PrepareDiscoverSettings(PlanFolderSettings, HubSettings):
         Path("results/omni_finetune/DATA_BLOCKER_REPORT_128.md"), "Where the Markdown report goes."
     )
     json_output: bool = setting(False, "Print the result as JSON on stdout, without the episodes.", flag="--json")
+
+
+class EvidenceSettings(Settings):
+    """Where the artefacts of all stages lie."""
+
+    evidence: Path = setting(
+        Path("results/omni_finetune"),
+        "Folder of artefacts, found there by their schema; a flag names a single one.",
+    )
+    data_root: Path | None = setting(
+        None, "Staged episodes, to look at them again; without it the artefacts alone are judged.",
+        env=("TRAINING_DATA_ROOT",),
+    )  # fmt: skip
+    selection_json: Path | None = setting(None, "The selection; without it what needs one is not_run.")
+    probe_json: Path | None = setting(None, "What `prepare probe` wrote.")
+    check_json: Path | None = setting(None, "What `prepare check` wrote.")
+    manifest_json: Path | None = setting(None, "What `prepare manifest` wrote.")
+    audit_json: Path | None = setting(None, "What `prepare audit` wrote.")
+    review_json: Path | None = setting(None, "What `prepare review` wrote.")
+    evaluation_json: Path | None = setting(None, "The held-out evaluation.")
+    compatibility_json: Path | None = setting(None, "The compatibility record of Cosmos3-Nano.")
+    post_training_json: Path | None = setting(None, "The post-training run of Cosmos3-Nano.")
+
+    def given(self) -> dict[str, Path]:
+        """Artefacts that a flag names."""
+        named = {name.removesuffix("_json"): getattr(self, name) for name in EvidenceSettings.model_fields
+                 if name.endswith("_json") and name != "selection_json"}  # fmt: skip
+        return {name: path.expanduser() for name, path in named.items() if path is not None}
+
+
+class GatesSettings(EvidenceSettings):
+    """The acceptance gates."""
+
+    step: Literal["prepare", "train", "cosmos-compatibility", "cosmos-post-training", "release"] = setting(
+        "prepare", "The step whose gates are evaluated.", flag="--for"
+    )
+    rehash: bool = setting(False, "Read every staged file again and compare its hash.")
+    output: Path | None = setting(None, "Where the result goes; gates_<step>.json in the evidence folder.")
+    json_output: bool = setting(False, "Print the result as JSON on stdout.", flag="--json")

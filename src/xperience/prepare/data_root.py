@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from xperience.common.errors import UsageError
-from xperience.selection.document import EXCLUDED_FILE, TRAINING_FILES
+from xperience.common.layout import EXCLUDED_FILE, TRAINING_FILES
 
 TRANSFER_MANIFEST = "xperience-transfer-manifest.json"
 # What loaders, rclone, rsync and the earlier relay leave behind when they are killed.

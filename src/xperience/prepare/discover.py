@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 from xperience.common.errors import UnavailableError, XperienceError
 from xperience.common.evidence import Evidence, Part
 from xperience.common.identity import FileIdentity
+from xperience.common.layout import ANNOTATION, TRAINING_FILES, VIDEOS
 from xperience.common.sizes import human_bytes
 from xperience.prepare.data_root import DataRoot
 from xperience.prepare.planned import Planned, faults_of
-from xperience.selection.document import ANNOTATION, TRAINING_FILES, VIDEOS
 
 Sizes = Mapping[str, Mapping[str, int]]  # <session>/<episode> to file name to bytes
 SourceName = Literal["local", "modelscope", "huggingface"]

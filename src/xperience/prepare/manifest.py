@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from xperience.common.evidence import Evidence, Part
+from xperience.common.layout import ANNOTATION, EXCLUDED_FILE, VIDEOS
 from xperience.prepare.planned import Planned, Sources, SplitOrigin, faults_of
 from xperience.prepare.verdicts import Verdicts
-from xperience.selection.document import ANNOTATION, EXCLUDED_FILE, SPLITS, VIDEOS
+from xperience.selection.document import SPLITS
 
 WINDOWING = {"window_frames": 20, "stride_frames": 20, "min_label_fraction": 0.6}
 

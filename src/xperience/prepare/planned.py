@@ -8,10 +8,10 @@ from pydantic import Field
 
 from xperience.common.errors import BadDataError, UsageError
 from xperience.common.evidence import Part, View, ViewPart
+from xperience.common.layout import ANNOTATION, TRAINING_FILES, VIDEOS
 from xperience.prepare.data_root import TRANSFER_MANIFEST, DataRoot, FileOnDisk
-from xperience.prepare.splits import Fractions, check_inherited, draw
+from xperience.prepare.splits import Fractions, check_inherited, draw, shares_of
 from xperience.prepare.verdicts import Verdicts
-from xperience.selection.document import ANNOTATION, SPLITS, TRAINING_FILES, VIDEOS
 from xperience.selection.model import SelectedFile, Selection
 
 SplitSource = Literal["selection", "transfer-manifest", "drawn"]
@@ -95,7 +95,6 @@ def planned_episodes(
     selection, transfer = sources.selection, sources.transfer
     if selection is not None and not selection.episodes:
         raise UsageError("the selection has no episodes", where=selection.repo_id, fix="Give one of episodes.")
-    shares = dict(zip(SPLITS, (fractions.train, fractions.val, fractions.test), strict=True))
     if selection is not None:
         if transfer is not None and selection.source_sha256 not in transfer.selections:
             selected = {file.path for file in selection.files}
@@ -116,7 +115,7 @@ def planned_episodes(
         fractions.check()
         drawn = draw(sources.disk.episodes, fractions, seed)
         note = f"drawn by session with seed {seed}: this data has no selection"
-        origin = SplitOrigin(source="drawn", fractions=shares, seed=seed, note=note)
+        origin = SplitOrigin(source="drawn", fractions=shares_of(drawn), seed=seed, note=note)
         return _with_transfer([Planned(path, drawn[path]) for path in sources.disk.episodes], transfer), origin
     else:
         raise UsageError(
@@ -127,7 +126,9 @@ def planned_episodes(
     known = {episode.path: episode.split for episode in planned}
     check_inherited(known, fractions, seed, redraw=redraw, source=f"the {source.replace('-', ' ')}")
     note = f"inherited from the {source.replace('-', ' ')}; seed {seed} was not used"
-    return _with_transfer(planned, transfer), SplitOrigin(source=source, fractions=shares, seed=None, note=note)
+    return _with_transfer(planned, transfer), SplitOrigin(
+        source=source, fractions=shares_of(known), seed=None, note=note
+    )
 
 
 def planned_of_selection(selection: Selection) -> list[Planned]:

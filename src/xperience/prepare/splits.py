@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from xperience.common.errors import UsageError
 from xperience.selection.document import SPLITS
@@ -11,11 +12,21 @@ from xperience.selection.document import SPLITS
 
 @dataclass(frozen=True, slots=True)
 class Fractions:
-    """Shares of train, val and test."""
+    """Shares of train, val and test; `given` says that somebody asked for them."""
 
-    train: float
-    val: float
-    test: float
+    train: float = 0.75
+    val: float = 0.125
+    test: float = 0.125
+    given: bool = False
+
+    @classmethod
+    def asked(cls, train: float | None, val: float | None, test: float | None) -> Self:
+        """What the flags say; the plan's own where they say nothing."""
+        plan = cls()
+        return cls(
+            plan.train if train is None else train, plan.val if val is None else val,
+            plan.test if test is None else test, given=(train, val, test) != (None, None, None),
+        )  # fmt: skip
 
     def check(self) -> None:
         """UsageError where they are not a whole."""
@@ -49,11 +60,11 @@ def draw(paths: Iterable[str], fractions: Fractions, seed: int) -> dict[str, str
 def check_inherited(known: Mapping[str, str], fractions: Fractions, seed: int, *, redraw: bool, source: str) -> None:
     """UsageError where flags ask for another split than the one that stands, with the number that would change sides.
 
-    Fractions agree with a split where they round to its own counts.
+    Fractions that nobody gave agree with any split, given ones where they round to its own counts.
     """
     fractions.check()
     found = Counter(known.values())
-    agree = fractions.counts(len(known)) == {split: found[split] for split in SPLITS}
+    agree = not fractions.given or fractions.counts(len(known)) == {split: found[split] for split in SPLITS}
     if agree and not redraw:
         return
     drawn = draw(known, fractions, seed)
@@ -67,3 +78,9 @@ def check_inherited(known: Mapping[str, str], fractions: Fractions, seed: int, *
         f"{len(known)} episodes to another side, {sealed} of them out of the sealed test set",
         fix="Leave the fractions at the selection's, and --redraw-split for data without a selection.",
     )  # fmt: skip
+
+
+def shares_of(known: Mapping[str, str]) -> dict[str, float]:
+    """The share of episodes in each split."""
+    found = Counter(known.values())
+    return {split: round(found[split] / max(1, len(known)), 6) for split in SPLITS}

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from conftest import REAL, SIZES
+from evidence_parts import REAL, SIZES
 
 from xperience.common.errors import BadDataError
 from xperience.prepare.discover import SourceDiscovery
@@ -17,8 +17,8 @@ from xperience.standin.hub import StandinHub
 NOWHERE = "http://127.0.0.1:9"
 
 
-def discover(prepare, root, folder, *arguments, workspace=None):
-    prepare(
+def discover(run, root, folder, *arguments, workspace=None):
+    run(
         "prepare", "discover", "--workspace", workspace or folder, "--data-root", root, "--output", "found.json",
         "--report-output", "found.md", "--hub-retries", "0", "--modelscope-endpoint", NOWHERE, *arguments,
     )  # fmt: skip
@@ -34,8 +34,8 @@ def root(sparse_root, tmp_path):
     return tmp_path / "root"
 
 
-def test_the_plans_command_finds_128_whole_episodes_of_the_selection(prepare, sparse_root, tmp_path):
-    found = discover(prepare, sparse_root, tmp_path, *PLAN, "--selection-json", REAL)
+def test_the_plans_command_finds_128_whole_episodes_of_the_selection(run, sparse_root, tmp_path):
+    found = discover(run, sparse_root, tmp_path, *PLAN, "--selection-json", REAL)
     assert (found.ready, found.selected_source) == (True, "local")
     assert found.selection.staged_bytes == found.selection.expected_bytes == 298_189_759_263
     assert all(item.ok for item in found.data_status_items)
@@ -43,12 +43,12 @@ def test_the_plans_command_finds_128_whole_episodes_of_the_selection(prepare, sp
     assert "Met by: **local**" in (tmp_path / "found.md").read_text()
 
 
-def test_ids_hold_the_session_so_that_128_episodes_have_128(prepare, sparse_root, tmp_path):
-    found = discover(prepare, sparse_root, tmp_path, *PLAN)
+def test_ids_hold_the_session_so_that_128_episodes_have_128(run, sparse_root, tmp_path):
+    found = discover(run, sparse_root, tmp_path, *PLAN)
     assert len({episode.episode_id for episode in found.local.episodes}) == 128
 
 
-def test_a_missing_an_empty_and_a_cut_file_each_cost_the_target_and_are_named(prepare, root, tmp_path):
+def test_a_missing_an_empty_and_a_cut_file_each_cost_the_target_and_are_named(run, root, tmp_path):
     paths = [episode["episode_path"] for episode in SIZES["episodes"][:4]]
     (root / paths[0] / "stereo_left.mp4").unlink()
     for path, name, size in ((paths[1], "fisheye_cam1.mp4", 0), (paths[2], "annotation.hdf5", 9)):
@@ -58,7 +58,7 @@ def test_a_missing_an_empty_and_a_cut_file_each_cost_the_target_and_are_named(pr
     (root / paths[3] / "stereo_left.mp4.partial").write_bytes(b"x")
     shutil.copytree(root / paths[3], root / paths[3].split("/")[0] / "ep77", copy_function=os.link)
     with pytest.raises(BadDataError, match="125 of 128"):
-        discover(prepare, root, tmp_path, *PLAN, "--selection-json", REAL)
+        discover(run, root, tmp_path, *PLAN, "--selection-json", REAL)
     found = SourceDiscovery.read(tmp_path / "found.json")
     assert not found.ready
     assert set(found.selection.incomplete_episodes) == set(paths[:3])
@@ -74,30 +74,30 @@ def test_a_missing_an_empty_and_a_cut_file_each_cost_the_target_and_are_named(pr
     assert f"{paths[2]}: annotation.hdf5: 9 bytes" in report
 
 
-def test_degraded_episodes_do_not_make_data_ready(prepare, root, tmp_path):
+def test_degraded_episodes_do_not_make_data_ready(run, root, tmp_path):
     for episode in SIZES["episodes"]:
         (root / episode["episode_path"] / "stereo_right.mp4").unlink()
     with pytest.raises(BadDataError, match="0 of 128"):
-        discover(prepare, root, tmp_path, *PLAN)
+        discover(run, root, tmp_path, *PLAN)
     assert SourceDiscovery.read(tmp_path / "found.json").local.num_degraded_valid_episodes == 128
 
 
-def test_no_data_root_and_no_answer_from_anywhere_is_said_per_source(prepare, tmp_path):
+def test_no_data_root_and_no_answer_from_anywhere_is_said_per_source(run, tmp_path):
     with pytest.raises(BadDataError, match="no source"):
-        discover(prepare, tmp_path / "nothing", tmp_path, "--hf-endpoint", NOWHERE)
+        discover(run, tmp_path / "nothing", tmp_path, "--hf-endpoint", NOWHERE)
     found = SourceDiscovery.read(tmp_path / "found.json")
     assert found.modelscope.status == "not_run(no reachable endpoint)"
     assert found.huggingface.status.startswith("not_run(")
     assert found.huggingface.errors
 
 
-def test_the_hubs_listing_is_a_source_before_anything_is_staged(prepare, tmp_path, monkeypatch):
+def test_the_hubs_listing_is_a_source_before_anything_is_staged(run, tmp_path, monkeypatch):
     monkeypatch.delenv("HF_TOKEN", raising=False)
     write_repository(tmp_path / "hub", episodes=3, frames=8)
     next(iter((tmp_path / "hub").rglob("stereo_left.mp4"))).unlink()
     with StandinHub(tmp_path / "hub", "org/episodes") as hub:
         found = discover(
-            prepare, tmp_path / "nothing", tmp_path, "--skip-modelscope", "--hf-endpoint", hub.endpoint,
+            run, tmp_path / "nothing", tmp_path, "--skip-modelscope", "--hf-endpoint", hub.endpoint,
             "--repo-id", "org/episodes", "--target-episodes", "2",
         )  # fmt: skip
     assert (found.selected_source, found.huggingface.num_complete_episodes) == ("huggingface", 2)
@@ -142,10 +142,10 @@ def modelscope():
         pytest.param("org/other", "not_run(ModelScope gives no listing)", 0, id="other-repository"),
     ],
 )
-def test_modelscope_is_listed_page_by_page(prepare, tmp_path, modelscope, repo_id, status, complete):
+def test_modelscope_is_listed_page_by_page(run, tmp_path, modelscope, repo_id, status, complete):
     with pytest.raises(BadDataError, match="no source"):
         discover(
-            prepare, tmp_path / "none", tmp_path, "--skip-huggingface", "--repo-id", repo_id, "--modelscope-endpoint",
+            run, tmp_path / "none", tmp_path, "--skip-huggingface", "--repo-id", repo_id, "--modelscope-endpoint",
             modelscope,
         )  # fmt: skip
     found = SourceDiscovery.read(tmp_path / "found.json").modelscope

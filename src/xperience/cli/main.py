@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from xperience import __version__
-from xperience.cli import demo, relay, select
+from xperience.cli import demo, prepare, relay, select
 from xperience.cli.flags import command
 from xperience.common.errors import ExitCode, XperienceError
 from xperience.common.settings import DemoSettings, RelayRunSettings
@@ -19,6 +19,7 @@ app = typer.Typer(name="xperience", no_args_is_help=True, add_completion=False, 
 
 app.add_typer(select.app, name="select")
 app.add_typer(relay.app, name="relay")
+app.add_typer(prepare.app, name="prepare")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
 command(app, "demo", DemoSettings)(demo.demo)
 

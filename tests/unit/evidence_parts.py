@@ -18,3 +18,18 @@ def write_evidence(path, schema, **fields):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document))
     return document["content_sha256"]
+
+
+def judged(path, *, windows=True, actions=True, reason="slam is missing", frames=20, files=()):
+    """An episode of probe or check evidence."""
+    fit = {"windows": windows, "actions": actions}
+    return {
+        "path": path,
+        "verdict": {
+            "usable_for": [purpose for purpose, holds in fit.items() if holds],
+            "good_for": [],
+            "reasons": {purpose: [] if holds else [reason] for purpose, holds in fit.items()},
+        },
+        "facts": {"annotation": {"timeline": {"frames": frames}}},
+        "files": list(files),
+    }

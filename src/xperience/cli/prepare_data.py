@@ -21,7 +21,7 @@ from xperience.prepare.splits import Fractions
 from xperience.prepare.verdicts import read_verdicts
 from xperience.selection.plan_file import read_selection
 
-app = typer.Typer(no_args_is_help=True, help="From staged files to training data.")
+app = typer.Typer()
 
 
 def beside(given: Path | None, output: Path, name: str) -> Path | None:
@@ -81,6 +81,9 @@ def discover(settings: PrepareDiscoverSettings) -> None:
 @command(app, "manifest", PrepareManifestSettings)
 def manifest(settings: PrepareManifestSettings) -> None:
     """Say which episodes are staged, which are usable and in which split; the split is inherited."""
+    from xperience.prepare.usable import purposes_of
+
+    purposes = purposes_of(settings.purposes)
     data_root, output = settings.place(settings.data_root), settings.place(settings.output)
     probe = settings.probe_json and settings.place(settings.probe_json)
     check = settings.check_json and settings.place(settings.check_json)
@@ -99,7 +102,7 @@ def manifest(settings: PrepareManifestSettings) -> None:
             why=f"{len(planned)} against {settings.max_episodes}",
             fix="A part of a selection is a selection of its own: make one, or raise --max-episodes.",
         )  # fmt: skip
-    found = build_manifest(sources, planned, origin, data_root=data_root, purposes=settings.purposes)
+    found = build_manifest(sources, planned, origin, data_root=data_root, purposes=purposes)
     found.write(output)
     if settings.json_output:
         print_json({"output": str(output), **found.summary.model_dump(), "split": found.split.model_dump()})

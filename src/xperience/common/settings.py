@@ -223,6 +223,31 @@ class DemoSettings(Settings):
     keep: Path | None = setting(None, "Folder in which everything of the demo stays; else a temporary one.")
 
 
+class WorkerSettings(Settings):
+    """The processes that open files of episodes."""
+
+    worker_memory_mib: int = setting(
+        640, "Memory that opening one file may take, in MiB, beside some 100 of the libraries.", ge=64, group="Workers"
+    )
+    worker_timeout_seconds: float = setting(
+        120.0, "Longest time that opening one file may take, waiting for the hub left out.", gt=0, group="Workers"
+    )
+
+
+class PrepareProbeSettings(HubSettings, WorkerSettings, CommonSettings):
+    """`xperience prepare probe`."""
+
+    selection_json: Path = setting(
+        Path("xperience10m_128_episode_selection.json"), "Selection: the plan's JSON, or one of `xperience select`."
+    )
+    purposes: str = setting("windows,actions", "What an episode has to be fit for: windows, actions, or both.")
+    least_valid_share: float = setting(
+        0.5, "Share of the frames with a pose of the head and a visible hand that `actions` needs.", ge=0, le=1
+    )
+    output: Path = setting(Path("probe.json"), "Where the report goes.")
+    json_output: bool = setting(False, "Print the report as JSON on stdout.", flag="--json")
+
+
 class PlanFolderSettings(Settings):
     """Where the plan's commands read and write."""
 
@@ -242,7 +267,7 @@ class PrepareManifestSettings(PlanFolderSettings):
     )
     probe_json: Path | None = setting(None, "What `prepare probe` wrote; probe.json beside --output where it is there.")
     check_json: Path | None = setting(None, "What `prepare check` wrote; check.json beside --output where it is there.")
-    purposes: list[str] = setting(["windows", "actions"], "What a usable episode has to be fit for, repeatable.")
+    purposes: str = setting("windows,actions", "What a usable episode has to be fit for: windows, actions, or both.")
     max_episodes: int = setting(128, "Refuse data of more episodes than these; 0 takes any number.", ge=0)
     train_fraction: float | None = setting(
         None, "Share of train, checked against the split that stands; a fresh one takes 0.75.", ge=0, le=1

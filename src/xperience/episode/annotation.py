@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from xperience.common.errors import BadDataError
 from xperience.episode.poses import Floats, Poses, poses_of
+from xperience.episode.ranged import Range, RangedFile
 from xperience.episode.timeline import Timeline, TimelineError, timeline_of
 
 # 14 h at 20 frames per second; a real episode is cut at 5 minutes.
@@ -45,7 +46,7 @@ class Annotation:
         self._file = file
 
     @classmethod
-    def open(cls, source: Path | IO[bytes]) -> Self:
+    def open(cls, source: Path | IO[bytes] | RangedFile) -> Self:
         """From a path or a seekable binary file; AnnotationError where it is no HDF5."""
         try:
             # No chunk is read twice: a cache would only be memory.
@@ -95,6 +96,15 @@ class Annotation:
         """Rows of a per-frame data set."""
         dataset = self.dataset(path)
         return None if dataset is None else int(dataset.shape[0]) if dataset.shape else 0
+
+    def extent(self, path: str, rows: slice) -> Range | None:
+        """Where rows of a data set lie in the file; None where they lie in chunks, or nowhere."""
+        dataset = self.dataset(path)
+        offset = dataset.id.get_offset() if dataset is not None and dataset.ndim else None
+        if dataset is None or offset is None:
+            return None
+        row_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=float))
+        return offset + rows.start * row_bytes, offset + rows.stop * row_bytes
 
     def timeline(self) -> Timeline | None:
         """`video/device_timestamp`, the one clock of an episode; TimelineError where it holds no timestamps."""

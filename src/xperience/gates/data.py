@@ -55,7 +55,7 @@ def _hash_faults(bundle: Bundle, manifest: EpisodeManifest) -> Iterator[str]:
     pinned = {file.path: file.sha256 for file in bundle.selection.files} if bundle.selection else {}
     check = bundle.get("check", CheckView)
     read = {
-        f"{episode.episode_path}/{file.name}": file.sha256
+        f"{episode.path}/{file.name}": file.sha256
         for episode in (check.episodes if check else ())
         for file in episode.files
         if file.sha256
@@ -162,7 +162,7 @@ def usable_data(bundle: Bundle, manifest: EpisodeManifest) -> Verdict:
     check = bundle.get("check", CheckView)
     if check is None:
         return not_run("no check of the staged files: run `xperience prepare check`")
-    verdicts = {episode.episode_path: episode for episode in check.episodes}
+    verdicts = {episode.path: episode for episode in check.episodes}
     findings = []
     for episode in manifest.episodes:
         verdict = verdicts.get(episode.episode_path)
@@ -171,8 +171,8 @@ def usable_data(bundle: Bundle, manifest: EpisodeManifest) -> Verdict:
         elif verdict.usable != episode.usable:
             findings.append(f"{episode.episode_path}: manifest and check differ on what it is usable for")
         elif not fit(episode, manifest.purposes):
-            lacks = [purpose for purpose in manifest.purposes if not verdict.usable.get(purpose, False)]
-            why = "; ".join(verdict.reasons) or "not staged"
+            lacks = [purpose for purpose in manifest.purposes if purpose not in verdict.verdict.usable_for]
+            why = "; ".join(verdict.why_not) or "not staged"
             findings.append(f"{episode.episode_path}: not fit for {', '.join(lacks) or 'anything'}: {why}")
     usable = len(manifest.episodes) - len(findings)
     found = judge(findings, f"{usable} of {len(manifest.episodes)} usable for {', '.join(manifest.purposes)}")

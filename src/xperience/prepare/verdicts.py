@@ -17,18 +17,58 @@ class FileVerdict(ViewPart):
     """One file as `prepare check` read it; `sha256` is None where hashing was skipped."""
 
     name: str
-    size_bytes: int = 0
     sha256: str | None = None
 
 
-class EpisodeVerdict(ViewPart):
-    """One episode: purpose to verdict, and why not."""
+class VerdictView(ViewPart):
+    """Purposes that an episode is fit for, and the reasons against the others by purpose."""
 
-    episode_path: str
-    usable: dict[str, bool]
-    reasons: list[str] = Field(default_factory=list)
-    frames: int | None = None
+    usable_for: list[str]
+    reasons: dict[str, list[str]] = Field(default_factory=dict)
+
+
+class TimelineView(ViewPart):
+    """The episode's timeline."""
+
+    frames: int
+
+
+class AnnotationView(ViewPart):
+    """What the annotation says."""
+
+    timeline: TimelineView | None = None
+
+
+class FactsView(ViewPart):
+    """What was found in the files."""
+
+    annotation: AnnotationView | None = None
+
+
+class EpisodeVerdict(ViewPart):
+    """One episode."""
+
+    path: str
+    verdict: VerdictView
+    facts: FactsView = FactsView()
     files: list[FileVerdict] = Field(default_factory=list)
+
+    @property
+    def usable(self) -> dict[str, bool]:
+        """Purpose to verdict, of every purpose that was judged."""
+        named = sorted({*self.verdict.reasons, *self.verdict.usable_for})
+        return {purpose: purpose in self.verdict.usable_for for purpose in named}
+
+    @property
+    def why_not(self) -> list[str]:
+        """Every reason, once, in order of weight."""
+        return list(dict.fromkeys(reason for reasons in self.verdict.reasons.values() for reason in reasons))
+
+    @property
+    def frames(self) -> int | None:
+        """Frames of the timeline."""
+        annotation = self.facts.annotation
+        return annotation.timeline.frames if annotation and annotation.timeline else None
 
 
 class ProbeView(View):
@@ -72,10 +112,10 @@ def read_verdicts(probe_json: Path | None, check_json: Path | None) -> Verdicts:
     if probe_json is not None:
         probe = ProbeView.read(probe_json)
         sources["probe"] = probe.content_sha256
-        by_path |= {episode.episode_path: episode for episode in probe.episodes}
+        by_path |= {episode.path: episode for episode in probe.episodes}
     if check_json is not None:
         check = CheckView.read(check_json)
         sources["check"] = check.content_sha256
-        by_path |= {episode.episode_path: episode for episode in check.episodes}
-        read_in_full = frozenset(episode.episode_path for episode in check.episodes)
+        by_path |= {episode.path: episode for episode in check.episodes}
+        read_in_full = frozenset(episode.path for episode in check.episodes)
     return Verdicts(by_path, sources, read_in_full)

@@ -5,7 +5,7 @@ import json
 import uuid
 
 import pytest
-from evidence_parts import write_evidence
+from evidence_parts import judged, write_evidence
 
 from xperience.common.files import sha256_of_file
 from xperience.common.identity import FileIdentity
@@ -80,10 +80,8 @@ class Chain:
         """Every episode usable but those in `verdicts`, by their number as e<N>."""
         listed = []
         for number, path in enumerate(self.episodes):
-            usable = {"windows": True, "actions": True} | verdicts.get(f"e{number}", {})
-            reasons = [] if all(usable.values()) else ["no slam/quat_wxyz"]
             files = [{"name": name, "sha256": sha256_of_file(file)} for name, file in self.files(path)]
-            listed.append({"episode_path": path, "usable": usable, "reasons": reasons, "frames": 20, "files": files})
+            listed.append(judged(path, **verdicts.get(f"e{number}", {}), files=files))
         inputs = {"selection": self.known, "transfer_manifest": self.transfer}
         write_evidence(self.evidence / "check.json", "xperience.check/1", inputs=inputs, episodes=listed)
 

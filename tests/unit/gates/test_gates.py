@@ -152,7 +152,7 @@ def test_usable_data_fails_on_an_episode_that_is_staged_but_not_usable(chain):
     found = failing(chain, "prepare")
     assert set(found) == {"usable-data"}
     assert found["usable-data"][1] == "31 of 32 usable"
-    assert found["usable-data"][2] == f"{chain.episodes[5]}: not fit for actions: no slam/quat_wxyz"
+    assert found["usable-data"][2] == f"{chain.episodes[5]}: not fit for actions: slam is missing"
 
 
 def test_usable_data_is_not_run_without_a_check(chain):
@@ -163,7 +163,7 @@ def test_usable_data_is_not_run_without_a_check(chain):
 
 def test_usable_data_fails_where_the_manifest_claims_more_than_the_check(chain):
     def claim(document):
-        document["episodes"][2]["usable"]["actions"] = False
+        document["episodes"][2]["verdict"]["usable_for"] = ["windows"]
 
     rewrite(chain.evidence / "check.json", claim)
     assert "manifest and check differ" in failing(chain, "prepare")["usable-data"][2]
@@ -259,7 +259,10 @@ def test_an_edited_transfer_manifest_is_found(chain):
 
 
 def test_an_artefact_that_was_edited_together_with_its_hash_breaks_the_chain(chain):
-    rewrite(chain.evidence / "check.json", lambda document: document["episodes"][0].update(frames=99))
+    rewrite(
+        chain.evidence / "check.json",
+        lambda document: document["episodes"][0]["facts"]["annotation"]["timeline"].update(frames=99),
+    )
     assert "manifest was made from another check" in failing(chain, "prepare")["reproducible-chain"][1]
 
 

@@ -4,7 +4,7 @@ import shutil
 from collections import Counter
 
 import pytest
-from evidence_parts import REAL, SIZES, write_evidence
+from evidence_parts import REAL, SIZES, judged, write_evidence
 
 from xperience.common.errors import BadDataError, UsageError
 from xperience.prepare.manifest import EpisodeManifest
@@ -150,16 +150,13 @@ def test_what_is_missing_empty_or_of_another_size_is_not_staged_and_what_is_too_
 def test_usable_is_counted_apart_from_staged_and_check_stands_before_probe(run, sparse_root, tmp_path):
     bad = {e["episode_path"] for e in SIZES["episodes"] if e["upstream_skip_reason"]}
     assert len(bad) == 9
-    listed = [
-        {"episode_path": path, "usable": {"windows": True, "actions": path not in bad}, "reasons": []}
-        for path in SPLITS
-    ]
+    listed = [judged(path, actions=path not in bad) for path in SPLITS]
     write_evidence(tmp_path / "probe.json", "xperience.probe/1", episodes=listed)
     found = manifest(run, sparse_root, tmp_path, "--selection-json", REAL)
     assert (found.summary.staged_episodes, found.summary.usable_episodes) == (128, 119)
     assert found.summary.usable_by_purpose == {"actions": 119, "windows": 128}
     assert set(found.inputs) == {"selection", "probe"}
-    worse = [dict(listed[20], usable={"windows": False, "actions": False}, reasons=["timestamps go back"], frames=7)]
+    worse = [judged(listed[20]["path"], windows=False, actions=False, reason="timestamps go back", frames=7)]
     write_evidence(tmp_path / "check.json", "xperience.check/1", episodes=worse)
     found = manifest(run, sparse_root, tmp_path, "--selection-json", REAL)
     assert found.summary.usable_by_purpose["windows"] == 127
@@ -169,7 +166,7 @@ def test_usable_is_counted_apart_from_staged_and_check_stands_before_probe(run, 
 
 def test_edited_evidence_is_refused(run, sparse_root, tmp_path):
     write_evidence(tmp_path / "probe.json", "xperience.probe/1", episodes=[])
-    edited = json.loads((tmp_path / "probe.json").read_text()) | {"episodes": [{"episode_path": "a/b", "usable": {}}]}
+    edited = json.loads((tmp_path / "probe.json").read_text()) | {"episodes": [judged("a/b")]}
     (tmp_path / "probe.json").write_text(json.dumps(edited))
     with pytest.raises(BadDataError, match="does not match its content"):
         manifest(run, sparse_root, tmp_path, "--selection-json", REAL)

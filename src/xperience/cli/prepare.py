@@ -1,0 +1,80 @@
+"""`xperience prepare …`: what is usable, at the hub and in the data root."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from xperience.cli.console import out, print_json, print_table
+from xperience.cli.flags import command
+from xperience.common.errors import BadDataError
+from xperience.common.log import configure_log
+from xperience.common.settings import PrepareProbeSettings
+from xperience.common.signals import stop_on_signal
+from xperience.common.sizes import human_bytes
+from xperience.hub.opening import open_hub
+from xperience.selection.plan_file import read_selection
+
+if TYPE_CHECKING:
+    from xperience.prepare.probe import ProbeReport
+    from xperience.prepare.usable import Purpose, Verdict
+
+# The modules that open episodes are imported where they are used: the relay's image has no HDF5 and no MP4 library.
+app = typer.Typer(no_args_is_help=True, help="Say what is usable, before and after it is moved.")
+
+DONE_EVERY_EPISODES = 16
+
+
+@command(app, "probe", PrepareProbeSettings)
+def probe_selection(settings: PrepareProbeSettings) -> None:
+    """Read some bytes of each selected episode at the hub; exit 65 where one is not usable."""
+    from xperience.prepare.probe import probe
+
+    configure_log(settings.log_format, settings.log_level)
+    selection = read_selection(settings.selection_json)
+
+    def done(episodes: int) -> None:
+        if episodes % DONE_EVERY_EPISODES == 0:
+            print(f"probe: {episodes} of {len(selection.episodes)} episodes", file=sys.stderr, flush=True)
+
+    with stop_on_signal() as asked_to_stop:
+        hub = open_hub(settings, selection.repo_id, selection.repo_type)
+        report = probe(settings, selection, hub, stop=asked_to_stop, done=done)
+    report.write(settings.output)
+    if settings.json_output:
+        print_json(report.document())
+    else:
+        _print_probe(report, settings.output)
+    if report.unusable:
+        first = report.unusable[0]
+        raise BadDataError(
+            f"{len(report.unusable)} of {report.selected} episodes are not usable", where=first.path,
+            why=reason_of(first.verdict, report.purposes),
+            fix="Replace them, or ask for less with --purposes.",
+        )  # fmt: skip
+
+
+def _print_probe(report: "ProbeReport", output: Path) -> None:
+    fit = f"usable for {' and '.join(report.purposes)}"
+    if report.unusable:
+        print_table(
+            f"not {fit}",
+            ("episode", "split", "good for", "why not"),
+            [
+                (e.path, e.split, ", ".join(e.verdict.good_for) or "nothing", reason_of(e.verdict, report.purposes))
+                for e in report.unusable
+            ],
+        )
+    by_purpose = ", ".join(f"{purpose}: {count}" for purpose, count in report.usable_for.items())
+    out.print(
+        f"{report.usable} of {report.selected} episodes are {fit} ({by_purpose})\n"
+        f"{report.requests} requests, {human_bytes(report.read_bytes)} of {human_bytes(report.selected_bytes)} read;"
+        f" report in {output}"
+    )
+
+
+def reason_of(verdict: "Verdict", purposes: "Sequence[Purpose]") -> str:
+    """The reasons of the purposes that were asked for, each once, the weightiest first."""
+    return "; ".join(dict.fromkeys(reason for purpose in purposes for reason in verdict.reasons[purpose]))

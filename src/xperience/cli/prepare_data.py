@@ -7,6 +7,7 @@ import typer
 from xperience.cli.console import out, print_json, print_table
 from xperience.cli.flags import command
 from xperience.common.errors import BadDataError, UsageError
+from xperience.common.evidence import artefact_in
 from xperience.common.files import write_atomic
 from xperience.common.settings import PrepareDiscoverSettings, PrepareManifestSettings
 from xperience.common.sizes import human_bytes
@@ -18,18 +19,10 @@ from xperience.prepare.discover import discover as discover_sources
 from xperience.prepare.manifest import EpisodeManifest, build_manifest
 from xperience.prepare.planned import Sources, planned_episodes, planned_of_selection, read_transfer
 from xperience.prepare.splits import Fractions
-from xperience.prepare.verdicts import read_verdicts
+from xperience.prepare.verdicts import CheckView, ProbeView, read_verdicts
 from xperience.selection.plan_file import read_selection
 
 app = typer.Typer()
-
-
-def beside(given: Path | None, output: Path, name: str) -> Path | None:
-    """The given artefact, else the one of this name beside the output, else none."""
-    if given is not None:
-        return given
-    default = output.parent / name
-    return default if default.is_file() else None
 
 
 @command(app, "discover", PrepareDiscoverSettings)
@@ -85,14 +78,17 @@ def manifest(settings: PrepareManifestSettings) -> None:
 
     purposes = purposes_of(settings.purposes)
     data_root, output = settings.place(settings.data_root), settings.place(settings.output)
-    probe = settings.probe_json and settings.place(settings.probe_json)
-    check = settings.check_json and settings.place(settings.check_json)
+    probe = settings.place(settings.probe_json) if settings.probe_json else None
+    check = settings.place(settings.check_json) if settings.check_json else None
     disk = look_at(data_root)
     sources = Sources(
         disk=disk,
         selection=read_selection(settings.place(settings.selection_json)) if settings.selection_json else None,
         transfer=read_transfer(data_root, disk),
-        verdicts=read_verdicts(beside(probe, output, "probe.json"), beside(check, output, "check.json")),
+        verdicts=read_verdicts(
+            probe or artefact_in(output.parent, ProbeView.SCHEMA, flag="--probe-json"),
+            check or artefact_in(output.parent, CheckView.SCHEMA, flag="--check-json"),
+        ),
     )
     fractions = Fractions.asked(settings.train_fraction, settings.val_fraction, settings.test_fraction)
     planned, origin = planned_episodes(sources, fractions, settings.split_seed, redraw=settings.redraw_split)

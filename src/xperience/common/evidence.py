@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xperience import __version__
-from xperience.common.errors import BadDataError
+from xperience.common.errors import BadDataError, UsageError
 from xperience.common.files import write_atomic
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -88,6 +88,31 @@ class Evidence(BaseModel):
     def parse(cls, raw: bytes, *, where: str) -> Self:
         """As `read`, from bytes."""
         return _checked(cls, raw, cls.SCHEMA, where)
+
+
+def artefacts_in(folder: Path) -> dict[str, list[Path]]:
+    """The artefacts of a folder by schema, sorted by name; what is no JSON is not one."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        try:
+            document = json.loads(path.read_bytes())
+        except ValueError:
+            continue
+        schema = document.get("schema") if isinstance(document, dict) else None
+        if isinstance(schema, str):
+            found.setdefault(schema, []).append(path)
+    return found
+
+
+def artefact_in(folder: Path, schema: str, *, flag: str) -> Path | None:
+    """The folder's artefact of a schema, None where there is none; UsageError where there are two."""
+    found = artefacts_in(folder).get(schema, [])
+    if len(found) > 1:
+        raise UsageError(
+            f"two artefacts of {schema}", where=str(folder), why=", ".join(path.name for path in found),
+            fix=f"Give {flag}, or move the old one away.",
+        )  # fmt: skip
+    return found[0] if found else None
 
 
 class Part(BaseModel):

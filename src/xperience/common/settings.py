@@ -265,8 +265,8 @@ class PrepareManifestSettings(PlanFolderSettings):
     selection_json: Path | None = setting(
         None, "Selection whose split is inherited; without it that of the data root's transfer manifest is."
     )
-    probe_json: Path | None = setting(None, "What `prepare probe` wrote; probe.json beside --output where it is there.")
-    check_json: Path | None = setting(None, "What `prepare check` wrote; check.json beside --output where it is there.")
+    probe_json: Path | None = setting(None, "What `prepare probe` wrote; found beside --output by its schema.")
+    check_json: Path | None = setting(None, "What `prepare check` wrote; found beside --output by its schema.")
     purposes: str = setting("windows,actions", "What a usable episode has to be fit for: windows, actions, or both.")
     max_episodes: int = setting(128, "Refuse data of more episodes than these; 0 takes any number.", ge=0)
     train_fraction: float | None = setting(
@@ -334,3 +334,47 @@ class GatesSettings(EvidenceSettings):
     rehash: bool = setting(False, "Read every staged file again and compare its hash.")
     output: Path | None = setting(None, "Where the result goes; gates_<step>.json in the evidence folder.")
     json_output: bool = setting(False, "Print the result as JSON on stdout.", flag="--json")
+
+
+class BalanceSettings(Settings):
+    """When content is out of balance."""
+
+    dominant_share: float = setting(0.40, "Share of a split above which a category dominates it.", gt=0, le=1)
+    pool_margin: float = setting(0.10, "It may exceed the pool's share by this, where the pool is known.", ge=0, le=1)
+    pool_json: Path | None = setting(None, "An audit of a wider pool of episodes: what shares are to be expected.")
+    null_quantile: float = setting(
+        0.95, "Splits differ where their distance is above this quantile of random deals of sessions.", gt=0, lt=1
+    )
+    null_draws: int = setting(2000, "Random deals.", ge=100)
+    unknown_share: float = setting(0.05, "Most episodes without a category, as a share.", ge=0, le=1)
+    clusters: int = setting(8, "Clusters of the cross-check by texts.", ge=2)
+    audit_seed: int = setting(7, "Seed of clusters and random deals.")
+
+
+class PrepareAuditSettings(PlanFolderSettings, BalanceSettings):
+    """The content audit."""
+
+    selection_json: Path | None = setting(
+        None, "Selection that names episodes and splits; without it the data root's transfer manifest does."
+    )
+    manifest_json: Path | None = setting(
+        None, "The episode manifest that it belongs to; found beside --output-json by its schema."
+    )
+    output_json: Path = setting(Path("results/omni_finetune/staged_content_audit_128.json"), "Where the JSON goes.")
+    output_csv: Path = setting(Path("results/omni_finetune/staged_content_audit_128.csv"), "Where the CSV goes.")
+    report_output: Path = setting(
+        Path("results/omni_finetune/STAGED_CONTENT_AUDIT_128.md"), "Where the Markdown goes, and a page beside it."
+    )
+    json_output: bool = setting(False, "Print the result as JSON on stdout, without the rows.", flag="--json")
+
+
+class PrepareReviewSettings(Settings):
+    """The review of a content audit."""
+
+    audit_json: Path = setting(
+        Path("results/omni_finetune/staged_content_audit_128.json"), "The audit that is decided on."
+    )
+    decision: Literal["accept", "accept-with-exception", "reject"] = setting("accept", "The decision.")
+    reviewer: str = setting("", "Who decides.")
+    reason: str = setting("", "Why; needed for everything but accept.")
+    output: Path | None = setting(None, "Where the review goes; audit_review.json beside the audit.")

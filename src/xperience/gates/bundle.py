@@ -1,6 +1,5 @@
 """The artefacts that gates look at: found, read and checked once; what is wrong with one is a fact of the bundle."""
 
-import json
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel
 
 from xperience.common.errors import UsageError, XperienceError
-from xperience.common.evidence import View
+from xperience.common.evidence import View, artefact_in
 from xperience.common.files import sha256_of_file
 from xperience.prepare.content import ContentAudit
 from xperience.prepare.data_root import TRANSFER_MANIFEST, DataRoot, look_at
@@ -105,7 +104,7 @@ def gather(
 
     UsageError where two in the folder have one schema and none is given; a damaged one is a fault, not an error.
     """
-    paths = _in_folder(evidence) | given
+    paths = _in_folder(evidence, given.keys()) | given
     disk = look_at(data_root) if data_root is not None else None
     artefacts: dict[str, BaseModel] = {}
     faults: dict[str, str] = {}
@@ -136,22 +135,12 @@ def _read(name: str, path: Path) -> BaseModel:
     return found
 
 
-def _in_folder(folder: Path) -> dict[str, Path]:
-    """Artefacts of a folder by their schema."""
-    schemas = {getattr(model, "SCHEMA", ""): name for name, model in MODELS.items()}
-    found: dict[str, Path] = {}
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-        try:
-            document = json.loads(path.read_bytes())
-        except ValueError:
-            continue  # truncated: what needs it will miss it
-        name = schemas.get(document.get("schema", "")) if isinstance(document, dict) else None
-        if name is None:
-            continue
-        if name in found:
-            raise UsageError(
-                f"two artefacts of one kind: {name}", where=str(folder), why=f"{found[name].name} and {path.name}",
-                fix=f"Give --{name.replace('_', '-')}-json, or move the old one away.",
-            )  # fmt: skip
-        found[name] = path
+def _in_folder(folder: Path, given: Set[str]) -> dict[str, Path]:
+    """Artefacts of a folder, but those that are given."""
+    found = {}
+    for name, model in MODELS.items():
+        if name not in given:
+            path = artefact_in(folder, str(getattr(model, "SCHEMA", "")), flag=f"--{name.replace('_', '-')}-json")
+            if path is not None:
+                found[name] = path
     return found

@@ -234,17 +234,37 @@ class WorkerSettings(Settings):
     )
 
 
-class PrepareProbeSettings(HubSettings, WorkerSettings, CommonSettings):
+class UsableSettings(Settings):
+    """When an episode is usable."""
+
+    purposes: str = setting("windows,actions", "What an episode has to be fit for: windows, actions, or both.")
+    least_valid_share: float = setting(
+        0.5, "Share of the frames with a pose of the head and a visible hand that `actions` needs.", ge=0, le=1
+    )
+
+
+class PrepareProbeSettings(HubSettings, WorkerSettings, UsableSettings, CommonSettings):
     """`xperience prepare probe`."""
 
     selection_json: Path = setting(
         Path("xperience10m_128_episode_selection.json"), "Selection: the plan's JSON, or one of `xperience select`."
     )
-    purposes: str = setting("windows,actions", "What an episode has to be fit for: windows, actions, or both.")
-    least_valid_share: float = setting(
-        0.5, "Share of the frames with a pose of the head and a visible hand that `actions` needs.", ge=0, le=1
-    )
     output: Path = setting(Path("probe.json"), "Where the report goes.")
+    json_output: bool = setting(False, "Print the report as JSON on stdout.", flag="--json")
+
+
+class PrepareCheckSettings(WorkerSettings, UsableSettings, CommonSettings):
+    """`xperience prepare check`."""
+
+    data_root: Path = setting(
+        Path("data/xperience10m_128"), "Where the relay put the episodes.", env=("TRAINING_DATA_ROOT",)
+    )
+    transfer_manifest: Path | None = setting(None, "The relay's manifest; without it, the one in the data root.")
+    jobs: int = setting(2, "Files that are read at the same time: one core each.", ge=1, le=128)
+    shard: str = setting("", "Check every N-th episode: i/N from 0, or i of --shards.", env=("JOB_COMPLETION_INDEX",))
+    shards: int = setting(1, "Number of shards; a Job's completions.", ge=1)
+    merge: bool = setting(False, "Check nothing: make one report of those of all --shards.")
+    output: Path = setting(Path("check.json"), "Where the report goes; a shard's gets -i-of-N.")
     json_output: bool = setting(False, "Print the report as JSON on stdout.", flag="--json")
 
 

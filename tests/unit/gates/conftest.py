@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import shutil
 import uuid
 
 import pytest
-from evidence_parts import judged, write_evidence
+from evidence_parts import call, judged, write_evidence
 
 from xperience.common.files import sha256_of_file
 from xperience.common.identity import FileIdentity
@@ -49,6 +50,16 @@ class Chain:
         self.bands = {episode.episode_path: episode.size_band for episode in plan.selected_episodes}
         self.rebuild()
 
+    @classmethod
+    def copy(cls, other, folder):
+        """The same chain elsewhere; the manifest anew, since copies have other ctimes, which are no content."""
+        made = cls.__new__(cls)
+        shutil.copytree(other.folder, folder, dirs_exist_ok=True)
+        vars(made).update(vars(other) | {"folder": folder, "data": folder / "data", "evidence": folder / "evidence"})
+        made.selection_json = folder / other.selection_json.name
+        made.write_manifest()
+        return made
+
     def rebuild(self):
         self.write_transfer()
         self.write_check()
@@ -80,7 +91,7 @@ class Chain:
         """Every episode usable but those in `verdicts`, by their number as e<N>."""
         listed = []
         for number, path in enumerate(self.episodes):
-            files = [{"name": name, "sha256": sha256_of_file(file)} for name, file in self.files(path)]
+            files = {name: {"sha256": sha256_of_file(file)} for name, file in self.files(path)}
             listed.append(judged(path, **verdicts.get(f"e{number}", {}), files=files))
         inputs = {"selection": self.known, "transfer_manifest": self.transfer}
         write_evidence(self.evidence / "check.json", "xperience.check/1", inputs=inputs, episodes=listed)
@@ -144,6 +155,11 @@ class Chain:
         )  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def built_chain(tmp_path_factory):
+    return Chain(tmp_path_factory.mktemp("chain"), call)
+
+
 @pytest.fixture
-def chain(tmp_path, run):
-    return Chain(tmp_path, run)
+def chain(built_chain, tmp_path):
+    return Chain.copy(built_chain, tmp_path)

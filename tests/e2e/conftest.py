@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from xperience.common.identity import FileIdentity
-from xperience.relay.manifest import MANIFEST_NAME
+from xperience.common.transfer import MANIFEST_NAME
 from xperience.selection.pin import select_repository
 from xperience.standin.hub import StandinHub
 from xperience.standin.servers import S3Server, SshServer
@@ -154,7 +154,7 @@ class Job:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("XPERIENCE_", "AWS_", "HF_"))}
         return kept | self.destination.environment | {"HF_ENDPOINT": self.hub.endpoint, "HF_TOKEN": TOKEN}
 
-    def select(self) -> None:
+    def select(self, include: tuple[str, ...] = ()) -> None:
         """Write the selection of the whole repository."""
         listing = []
         for path in self.hub.contents.paths():
@@ -164,7 +164,12 @@ class Job:
                 FileIdentity(path, entry["size"], lfs["oid"] if lfs else None, None if lfs else entry["oid"])
             )
         found = select_repository(
-            listing, repo_id=self.hub.repo_id, repo_type="dataset", revision=self.hub.commit, include=[], exclude=[]
+            listing,
+            repo_id=self.hub.repo_id,
+            repo_type="dataset",
+            revision=self.hub.commit,
+            include=include,
+            exclude=[],
         )
         found.write(self.selection)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import BOTH_STORES, TOKEN, summary_of
 
-from xperience.relay.manifest import TransferManifest
+from xperience.common.transfer import TransferManifest
 
 
 @BOTH_STORES

@@ -13,7 +13,7 @@ from conftest import BOTH_STORES, sha256
 
 from xperience.common.errors import ConfigurationError, RefusedError
 from xperience.common.settings import StoreSettings
-from xperience.relay.manifest import MANIFEST_NAME
+from xperience.common.transfer import MANIFEST_NAME
 from xperience.standin.servers import SshServer
 from xperience.store import ssh_access
 from xperience.store.base import Expected, JobId, Phase, Verified

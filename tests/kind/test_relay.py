@@ -6,7 +6,7 @@ import time
 import pytest
 from conftest import ROOT, STANDIN_IMAGE, Cluster, run, wait_for
 
-from xperience.relay.manifest import MANIFEST_NAME
+from xperience.common.transfer import MANIFEST_NAME
 
 CHART = ROOT / "charts" / "relay"
 SMALL_PARTS = {"chunk_size_mib": 1, "chunk_threshold_mib": 1, "download_range_mib": 1}

@@ -5,11 +5,11 @@ import sys
 import typer
 
 from xperience import __version__
-from xperience.cli import demo, relay, select, status
+from xperience.cli import demo, gates, prepare, prepare_content, prepare_data, relay, select, status
 from xperience.cli.console import terminate_with
 from xperience.cli.flags import command
 from xperience.common.errors import ExitCode, XperienceError
-from xperience.common.settings import ClusterStatusSettings, DemoSettings, RelayRunSettings
+from xperience.common.settings import ClusterStatusSettings, DemoSettings, GatesSettings, RelayRunSettings
 
 CLICK_USAGE = 2  # what typer exits with where the command line is wrong
 
@@ -18,7 +18,11 @@ app = typer.Typer(name="xperience", no_args_is_help=True, add_completion=False, 
 
 app.add_typer(select.app, name="select")
 app.add_typer(relay.app, name="relay")
+prepare.app.add_typer(prepare_content.app)
+prepare.app.add_typer(prepare_data.app)  # without a name: its commands stand beside the others
+app.add_typer(prepare.app, name="prepare")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
+command(app, "gates", GatesSettings)(gates.gates)
 command(app, "status", ClusterStatusSettings)(status.status)
 command(app, "demo", DemoSettings)(demo.demo)
 

@@ -10,12 +10,12 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from xperience.common.evidence import Evidence
+from xperience.common.transfer import MANIFEST_NAME, TransferManifest, Transferred, TransferredFile
 from xperience.relay.ledger import LedgerFile
 from xperience.selection.shards import Shard
 from xperience.store.base import Verified
 
-MANIFEST_NAME = "xperience-transfer-manifest.json"
-PART_PREFIX = "xperience-transfer-manifest.part-"
+PART_PREFIX = MANIFEST_NAME.removesuffix("json") + "part-"
 
 
 def part_name(shard: Shard) -> str:
@@ -23,41 +23,7 @@ def part_name(shard: Shard) -> str:
     return f"{PART_PREFIX}{shard.index}-of-{shard.count}.json"
 
 
-class TransferredFile(BaseModel):
-    """One file at the store. `sha256_from` says whether the hub's LFS entry or a checked git blob vouches for it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: str
-    size_bytes: int
-    sha256: str
-    sha256_from: Literal["hub-lfs", "computed-after-git-blob-check"]
-    verified_how: str
-    etag: str | None = None
-    part_bytes: int | None = None
-    version_id: str | None = None
-
-    @property
-    def verified(self) -> Verified:
-        """What the store said when it was verified."""
-        return Verified(self.verified_how, self.etag, self.part_bytes, self.version_id)
-
-
-class _Transferred(Evidence):
-    repo_id: str
-    repo_type: str
-    revision: str
-    store: str
-    files: list[TransferredFile]
-
-
-class TransferManifest(_Transferred):
-    """Every file of a finished job, sorted by path."""
-
-    SCHEMA: ClassVar[str] = "xperience.transfer-manifest/1"
-
-
-class TransferManifestPart(_Transferred):
+class TransferManifestPart(Transferred):
     """Every file of a finished shard, sorted by path."""
 
     SCHEMA: ClassVar[str] = "xperience.transfer-manifest-part/1"
@@ -78,6 +44,7 @@ def merge(parts: Sequence[TransferManifestPart]) -> TransferManifest:
         revision=last.revision,
         store=last.store,
         files=sorted((file for part in parts for file in part.files), key=lambda file: file.path),
+        episodes=sorted((episode for part in parts for episode in part.episodes), key=lambda episode: episode.path),
     )
 
 
@@ -113,3 +80,8 @@ def transferred(file: LedgerFile) -> TransferredFile:
         part_bytes=file.part_bytes,
         version_id=file.version_id,
     )
+
+
+def recorded(file: TransferredFile) -> Verified:
+    """What the store said of a file when it was verified."""
+    return Verified(file.verified_how, file.etag, file.part_bytes, file.version_id)

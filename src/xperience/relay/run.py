@@ -11,19 +11,13 @@ from xperience.common.errors import StoppedError, UnavailableError, XperienceErr
 from xperience.common.evidence import now_utc
 from xperience.common.settings import RelayRunSettings
 from xperience.common.sizes import GIB, MIB
+from xperience.common.transfer import MANIFEST_NAME, TransferManifest, TransferredEpisode
 from xperience.hub.client import Hub
 from xperience.relay.download_leg import DownloadLeg, DownloadRules
 from xperience.relay.events import Events
 from xperience.relay.ledger import ARRIVED, Ledger, State
 from xperience.relay.locks import hold_leg, is_held
-from xperience.relay.manifest import (
-    MANIFEST_NAME,
-    TransferManifest,
-    TransferManifestPart,
-    merge,
-    part_name,
-    transferred,
-)
+from xperience.relay.manifest import TransferManifestPart, merge, part_name, transferred
 from xperience.relay.plan import Batch, check_scratch, plan_batches
 from xperience.relay.progress import ETA, FILES, Progress
 from xperience.relay.scratch import Budget, Scratch
@@ -251,12 +245,19 @@ class Relay:
             return False
         about: dict[str, Any] = {
             "generated_at": now_utc(),
-            "inputs": {"selection": self.selection.source_sha256},
+            "inputs": {
+                "selection": self.selection.source_sha256,
+                **({"selection_parent": self.selection.parent_sha256} if self.selection.parent_sha256 else {}),
+            },
             "repo_id": self.selection.repo_id,
             "repo_type": self.selection.repo_type,
             "revision": self.selection.revision,
             "store": self.store.target,
             "files": sorted((transferred(file) for file in self.ledger.files()), key=lambda file: file.path),
+            "episodes": [
+                TransferredEpisode(path=e.path, split=e.split, size_band=e.size_band, rank=e.rank)
+                for e in sorted(self.selection.episodes, key=lambda episode: episode.path)
+            ],
         }
         self.store.clean_leftovers([file.path for file in about["files"]])
         if self.shard.count == 1:

@@ -3,16 +3,15 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from xperience.common.errors import BadDataError
+from xperience.common.transfer import MANIFEST_NAME, TransferManifest, TransferredFile
 from xperience.relay.ledger import Ledger, LedgerFile, State
 from xperience.relay.manifest import (
-    MANIFEST_NAME,
     PART_PREFIX,
     FileFault,
-    TransferManifest,
     TransferManifestPart,
-    TransferredFile,
     TransferVerification,
     part_name,
+    recorded,
 )
 from xperience.relay.progress import Leg
 from xperience.selection.shards import Shard
@@ -53,7 +52,7 @@ def verify_store(store: Store, *, at_once: int) -> TransferVerification:
             return FileFault(path=file.path, fault="missing")
         if listing[file.path] != file.size_bytes:
             return FileFault(path=file.path, fault="size differs")
-        if not store.verify_recorded(file.path, file.sha256, file.size_bytes, file.verified):
+        if not store.verify_recorded(file.path, file.sha256, file.size_bytes, recorded(file)):
             return FileFault(path=file.path, fault="hash differs")
         return None
 
@@ -85,13 +84,13 @@ def rebuild(ledger: Ledger, store: Store, leg: Leg, *, at_once: int) -> int:
     if not candidates:
         return 0
     manifest = read_manifest(store)
-    recorded = {file.path: file for file in manifest.files} if manifest else {}
+    earlier = {file.path: file for file in manifest.files} if manifest else {}
 
     def prove(path: str, sha256: str, size_bytes: int) -> bool:
-        known = recorded.get(path)
+        known = earlier.get(path)
         verified = None
-        if known and known.sha256 == sha256 and store.verify_recorded(path, sha256, size_bytes, known.verified):
-            verified = known.verified
+        if known and known.sha256 == sha256 and store.verify_recorded(path, sha256, size_bytes, recorded(known)):
+            verified = recorded(known)
         else:
             verified = store.adopt(path, sha256, size_bytes)
         if verified is None:

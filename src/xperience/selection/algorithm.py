@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from xperience.common.errors import BadDataError, UsageError
 from xperience.common.identity import FileIdentity
+from xperience.common.layout import ANNOTATION, EXCLUDED_FILE, TRAINING_FILES, VIDEOS
 from xperience.common.sizes import GIB
-from xperience.selection.document import ANNOTATION, BANDS, EXCLUDED_FILE, SPLITS, TRAINING_FILES, VIDEOS
+from xperience.selection.document import BANDS, SPLITS
 
 SPLIT_SEED_OFFSET = 101
 

@@ -7,13 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from xperience.common.evidence import Evidence
 from xperience.selection.model import SelectedEpisode, SelectedFile, Selection
 
-ANNOTATION = "annotation.hdf5"
-VIDEOS = (
-    "fisheye_cam0.mp4", "fisheye_cam1.mp4", "fisheye_cam2.mp4", "fisheye_cam3.mp4", "stereo_left.mp4",
-    "stereo_right.mp4",
-)  # fmt: skip
-TRAINING_FILES = (ANNOTATION, *VIDEOS)
-EXCLUDED_FILE = "visualization.rrd"
 SPLITS = ("train", "val", "test")
 BANDS = ("short", "lower_mid", "upper_mid", "long")
 
@@ -160,9 +153,9 @@ class PinnedSelection(Evidence, PlanFields):
     replaces: list[Replacement] = Field(default_factory=list)
 
     def selection(self, source_sha256: str = "") -> Selection:
-        """In memory."""
+        """In memory; known by the hash of its content, so that writing it anew changes nothing."""
         pinned = {file.path: file for file in self.files}
-        return _selection(self, source_sha256, pinned, self.inputs.get("selection"))
+        return _selection(self, source_sha256 or self.known_by, pinned, self.inputs.get("selection"))
 
 
 class RepositorySelection(Evidence):
@@ -178,9 +171,9 @@ class RepositorySelection(Evidence):
     files: list[PinnedFile]
 
     def selection(self, source_sha256: str = "") -> Selection:
-        """In memory."""
+        """In memory; known by the hash of its content."""
         files = tuple(SelectedFile(file.path, file.size_bytes, file.sha256, file.git_sha1) for file in self.files)
-        return Selection(self.repo_id, self.repo_type, self.repo_sha, files, (), source_sha256)
+        return Selection(self.repo_id, self.repo_type, self.repo_sha, files, (), source_sha256 or self.known_by)
 
 
 def _selection(

@@ -6,14 +6,8 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from xperience.common.errors import BadDataError
-from xperience.selection.document import (
-    EXCLUDED_FILE,
-    SPLITS,
-    TRAINING_FILES,
-    PinnedSelection,
-    PlanEpisode,
-    PlanFields,
-)
+from xperience.common.layout import EXCLUDED_FILE, TRAINING_FILES
+from xperience.selection.document import SPLITS, PinnedSelection, PlanEpisode, PlanFields
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 

@@ -5,11 +5,10 @@ import io
 from collections import Counter
 
 from xperience.common.evidence import now_utc
+from xperience.common.layout import EXCLUDED_FILE, TRAINING_FILES
 from xperience.common.sizes import human_bytes
 from xperience.selection.algorithm import Candidate, Chosen, Outcome, Parameters, quantile
 from xperience.selection.document import (
-    EXCLUDED_FILE,
-    TRAINING_FILES,
     PlanDocument,
     PlanEpisode,
     PlanFields,

@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 
 from xperience.common.errors import UsageError
+from xperience.common.layout import ANNOTATION, VIDEOS
 from xperience.episode.schema import CAMERAS
-from xperience.selection.document import ANNOTATION, VIDEOS
 from xperience.standin.annotation import Values, annotation_values
 from xperience.standin.captions import caption
 from xperience.standin.video import write_video

@@ -7,8 +7,8 @@ import pytest
 
 from xperience.common.errors import BadDataError, UsageError
 from xperience.common.identity import FileIdentity
+from xperience.common.layout import TRAINING_FILES
 from xperience.selection.algorithm import Candidate, Constants, Parameters, quantile, score, select, split_of
-from xperience.selection.document import TRAINING_FILES
 from xperience.selection.plan_file import parse_document
 from xperience.selection.write import document_of
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from xperience.common.errors import UsageError
+from xperience.common.layout import VIDEOS
 from xperience.episode.schema import ANNOTATION_SCHEMA
-from xperience.standin.episodes import VIDEOS, Defect, write_episode, write_repository
+from xperience.standin.episodes import Defect, write_episode, write_repository
 
 
 def write(folder, *defects, **options):

@@ -1,0 +1,175 @@
+"""Check what is staged: every file is the one of the manifest, every episode is looked into, usable is counted."""
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from xperience.common.errors import BadDataError
+from xperience.common.evidence import Evidence
+from xperience.common.layout import ANNOTATION, TRAINING_FILES
+from xperience.common.settings import PrepareCheckSettings
+from xperience.prepare.facts import Facts
+from xperience.prepare.shards import Shard
+from xperience.prepare.staged import StagedEpisode, StagedFile, hash_file, read_data_root
+from xperience.prepare.usable import PURPOSES, EpisodeFacts, Purpose, Rules, Verdict, purposes_of, verdict
+from xperience.prepare.workers import Look, Workers
+
+
+class CheckedFile(Facts):
+    """A file that could be read; `fault` says why not, or what of it is not as it should be."""
+
+    size_bytes: int | None
+    sha256: str | None
+    fault: str = ""
+
+
+class CheckedEpisode(Facts):
+    """One episode; `intact`: all seven files are there and, where there is a manifest, are its files."""
+
+    path: str
+    intact: bool
+    verdict: Verdict
+    files: dict[str, CheckedFile]
+    unexpected: tuple[str, ...]
+    facts: EpisodeFacts
+
+
+class CheckReport(Evidence):
+    """Every episode of the data root, or of one shard of it, by path.
+
+    `hashes`: compared with the transfer manifest, or why not. `usable` counts episodes fit for each of `purposes`;
+    `others` are files of the manifest that belong to no episode.
+    """
+
+    SCHEMA: ClassVar[str] = "xperience.check/1"
+
+    shard: str
+    hashes: str
+    purposes: tuple[Purpose, ...]
+    rules: Rules
+    staged: int
+    intact: int
+    usable: int
+    usable_for: dict[str, int]
+    size_bytes: int
+    episodes: tuple[CheckedEpisode, ...]
+    others: dict[str, CheckedFile]
+
+    @property
+    def failing(self) -> tuple[CheckedEpisode, ...]:
+        """Episodes that are not intact, not fit for every purpose, or hold what does not belong there."""
+        return tuple(
+            episode
+            for episode in self.episodes
+            if not episode.intact or episode.unexpected or not set(self.purposes) <= set(episode.verdict.usable_for)
+        )
+
+    @property
+    def failing_others(self) -> tuple[str, ...]:
+        """Other files that are not as the manifest says."""
+        return tuple(path for path, file in self.others.items() if file.fault)
+
+
+def check(
+    settings: PrepareCheckSettings, *, shard: Shard, stop: threading.Event,
+    done: Callable[[int, int], None] = lambda _episodes, _of: None,
+) -> CheckReport:  # fmt: skip
+    """Check a data root, `jobs` files at a time; `done` hears how many episodes are, of how many.
+
+    Raises UsageError, ConfigurationError and StoppedError; what is wrong with the data is its verdict.
+    """
+    purposes, rules = purposes_of(settings.purposes), Rules(least_valid_share=settings.least_valid_share)
+    root = settings.data_root.expanduser()
+    found = read_data_root(root, settings.transfer_manifest)
+    if not found.episodes and not found.others:
+        raise BadDataError("no episode", where=str(root), why="no folder in it holds a training file")
+    episodes = shard.of(found.episodes)
+    others = found.others if shard.index == 0 else ()
+    with (
+        Workers(
+            timeout_seconds=settings.worker_timeout_seconds, memory_bytes=settings.worker_memory_mib << 20
+        ) as workers,
+        ThreadPoolExecutor(settings.jobs, thread_name_prefix="check") as pool,
+    ):
+        one = _Checker(root, workers, stop)
+        begun = {episode.path: one.begin(episode, pool) for episode in episodes}
+        begun_others = {file.path: pool.submit(one.check, file, None) for file in others}
+        checked: list[CheckedEpisode] = []
+        try:
+            for number, episode in enumerate(episodes, start=1):
+                results = {name: future.result() for name, future in begun[episode.path].items()}
+                checked.append(_checked(episode, results, rules))
+                done(number, len(episodes))
+            checked_others = {path: future.result().file for path, future in begun_others.items()}
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    manifest = found.manifest
+    return report_of(
+        checked, checked_others, shard=shard.name, purposes=purposes, rules=rules,
+        hashes="compared with the transfer manifest" if manifest else f"not compared: {found.why_no_manifest}",
+        inputs={"transfer_manifest": manifest.content_sha256} if manifest else {},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    file: CheckedFile
+    look: Look
+
+
+@dataclass(frozen=True, slots=True)
+class _Checker:
+    root: Path
+    workers: Workers
+    stop: threading.Event
+
+    def begin(self, episode: StagedEpisode, pool: ThreadPoolExecutor) -> dict[str, Future[_Result]]:
+        names = sorted({*TRAINING_FILES, *episode.files})
+        return {
+            name: pool.submit(self.check, episode.files.get(name) or StagedFile(f"{episode.path}/{name}"), name)
+            for name in names
+        }
+
+    def check(self, file: StagedFile, name: str | None) -> _Result:
+        """Hash a file, then look into it while it lies in the page cache; `name` None: hash alone."""
+        try:
+            size_bytes, sha256 = hash_file(self.root, file, self.stop)
+        except BadDataError as error:
+            return _Result(CheckedFile(size_bytes=None, sha256=None, fault=str(error)), Look(fault=str(error)))
+        look = Look()
+        if name in TRAINING_FILES:
+            look = self.workers.look_at_file("annotation" if name == ANNOTATION else "video", self.root / file.path)
+        return _Result(CheckedFile(size_bytes=size_bytes, sha256=sha256), look)
+
+
+def _checked(episode: StagedEpisode, results: Mapping[str, _Result], rules: Rules) -> CheckedEpisode:
+    facts = EpisodeFacts(
+        annotation=results[ANNOTATION].look.annotation,
+        videos={name: found.look.video for name, found in results.items() if found.look.video is not None},
+        faults={name: found.look.fault for name, found in results.items() if found.look.fault},
+    )
+    return CheckedEpisode(
+        path=episode.path, intact=not any(found.file.fault for found in results.values()),
+        verdict=verdict(facts, rules, ANNOTATION), files={name: found.file for name, found in results.items()},
+        unexpected=episode.unexpected, facts=facts,
+    )  # fmt: skip
+
+
+def report_of(
+    episodes: list[CheckedEpisode], others: dict[str, CheckedFile], *, shard: str, hashes: str,
+    purposes: tuple[Purpose, ...], rules: Rules, inputs: dict[str, str],
+) -> CheckReport:  # fmt: skip
+    """The report with its counts."""
+    files = [file for episode in episodes for file in episode.files.values()] + list(others.values())
+    return CheckReport(
+        inputs=inputs, shard=shard, hashes=hashes, purposes=purposes, rules=rules, staged=len(episodes),
+        intact=sum(episode.intact for episode in episodes),
+        usable=sum(episode.intact and set(purposes) <= set(episode.verdict.usable_for) for episode in episodes),
+        usable_for={p: sum(e.intact and p in e.verdict.usable_for for e in episodes) for p in PURPOSES},
+        size_bytes=sum(file.size_bytes or 0 for file in files), episodes=tuple(episodes), others=others,
+    )  # fmt: skip

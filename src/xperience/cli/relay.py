@@ -8,16 +8,17 @@ from xperience.cli.console import ProgressView, out, print_json, print_table, te
 from xperience.cli.flags import command
 from xperience.cluster.progress import JobProgress, reporting
 from xperience.common.checks import Check
-from xperience.common.errors import BadDataError, UsageError, XperienceError
+from xperience.common.errors import BadDataError, TryAgainError, UsageError, XperienceError
 from xperience.common.log import configure_log
 from xperience.common.metrics import serve_metrics
-from xperience.common.settings import RelayRunSettings, RelayStatusSettings, SshAccessSettings
+from xperience.common.settings import RelayPullSettings, RelayRunSettings, RelayStatusSettings, SshAccessSettings
 from xperience.common.signals import stop_on_signal
 from xperience.common.sizes import human_bytes, human_rate, human_seconds
 from xperience.hub.opening import open_hub
 from xperience.relay.dry_run import dry_run
 from xperience.relay.opening import open_selection, save_settings, saved_settings
 from xperience.relay.preflight import hub_checks, scratch_check, store_checks
+from xperience.relay.pull import STATE_FOLDER, Pull, wait_for_manifest
 from xperience.relay.run import Relay, Snapshot
 from xperience.relay.scratch import Scratch
 from xperience.relay.status import relay_status
@@ -168,6 +169,37 @@ def verify(settings: RelayRunSettings) -> None:
             f"{len(found.faults)} faults at the store", where=first.path, why=first.fault,
             fix="Delete the ledger (relay_ledger.sqlite) and run the relay again: it sends what is not right.",
         )  # fmt: skip
+
+
+@command(app, "pull", RelayPullSettings)
+def pull(settings: RelayPullSettings) -> None:
+    """Bring the store's files to a folder, each verified by the sha256 of the transfer manifest."""
+    configure_log(settings.log_format, settings.log_level)
+    if settings.metrics_port is not None:
+        serve_metrics(settings.metrics_port)
+    shard = Shard.parse(settings.shard, settings.shards)
+    root = settings.data_root.expanduser()
+    with stop_on_signal() as asked_to_stop, reporting(settings, "pull", "running") as reporter:
+
+        def show(there_bytes: int, size_bytes: int) -> None:
+            if reporter:
+                reporter.show(JobProgress(state="running", done=there_bytes, total=size_bytes))
+
+        with open_store(settings, scratch=root / STATE_FOLDER) as store:
+            found = Pull(settings, store, shard, asked_to_stop, show)
+            whole = found.run() or wait_for_manifest(
+                root, seconds=settings.wait_for_shards_seconds if shard.count > 1 else 0.0, stop=asked_to_stop
+            )
+        line = f"pull complete: {human_bytes(found.size_bytes)} of shard {shard} verified in {root}"
+        if not whole:
+            raise TryAgainError("files of other shards are not there yet", where=str(root), fix="Run the other shards.")
+        if reporter:
+            reporter.tell("PullComplete", line, state="running")
+    terminate_with(line)
+    if settings.json_output:
+        print_json({"data_root": str(root), "shard": str(shard), "size_bytes": found.size_bytes})
+    else:
+        out.print(line)
 
 
 @command(app, "keygen", SshAccessSettings)

@@ -180,6 +180,19 @@ class RelayRunSettings(RelaySettings, StoreSettings, HubSettings, ProgressSettin
     json_output: bool = setting(False, "Print the result as JSON on stdout.", flag="--json", group="Relay")
 
 
+class RelayPullSettings(StoreSettings, ProgressSettings, CommonSettings):
+    """`xperience relay pull`."""
+
+    data_root: Path = setting(
+        Path("xperience10m_128"), "Folder to bring the store's files into.", env=("TRAINING_DATA_ROOT",)
+    )
+    shard: str = setting("", "INDEX/COUNT, or the index of --shards: bring this share.", env=("JOB_COMPLETION_INDEX",))
+    shards: int = setting(1, "Number of shards; a Job's completions.", ge=1)
+    wait_for_shards_seconds: float = setting(3600.0, "How long to wait for the files of the other shards.", ge=0)
+    metrics_port: int | None = setting(None, "Serve Prometheus metrics on this port; 0 picks one.")
+    json_output: bool = setting(False, "Print the result as JSON on stdout.", flag="--json")
+
+
 class RelayStatusSettings(Settings):
     """The commands that read a run's scratch alone."""
 

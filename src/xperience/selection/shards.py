@@ -16,19 +16,21 @@ class Shard:
     count: int = 1
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """From `0/2`; an empty text is the whole. UsageError where it is neither."""
-        if not text:
+    def parse(cls, text: str, count: int = 1) -> Self:
+        """From `0/2`, or `0` of `count` as an Indexed Job numbers its pods; an empty text, or `0` of 1, is the whole.
+
+        UsageError where it is neither.
+        """
+        if count == 1 and text in ("", "0"):
             return cls()
-        match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text)
-        if match is None or int(match[1]) >= int(match[2]):
+        match = re.fullmatch(r"(\d{1,4})(?:/(\d{1,4}))?", text)
+        of = int(match[2] or (count if count > 1 else 0)) if match else 0
+        if match is None or int(match[1]) >= of:
             raise UsageError(
-                "not a shard",
-                where=f"--shard {text}",
-                why="expected INDEX/COUNT, INDEX from 0",
+                "not a shard", where=f"--shard {text}", why="expected INDEX/COUNT, INDEX from 0",
                 fix="E.g. 0/2 and 1/2.",
-            )
-        return cls(int(match[1]), int(match[2]))
+            )  # fmt: skip
+        return cls(int(match[1]), of)
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"

@@ -70,6 +70,9 @@ class Store(Protocol):
     def start_send(self, local_root: Path, path: str, *, size_bytes: int, streams: int, group: str) -> JobId:
         """Begin to copy `local_root/path`, over as many connections as `streams` says; returns at once."""
 
+    def start_fetch(self, local_root: Path, path: str, *, size_bytes: int, streams: int, group: str) -> JobId:
+        """Begin to copy a file to `local_root/path`, over as many connections as `streams` says; returns at once."""
+
     def job(self, job: JobId, group: str) -> JobState:
         """A job's state now."""
 

@@ -83,10 +83,17 @@ class Mover:
 
     def start_send(self, local_root: Path, path: str, *, size_bytes: int, streams: int, group: str) -> JobId:
         """Begin an asynchronous copyfile; a target of the same size and time is overwritten all the same."""
+        return self._start(str(local_root), self.fs, path, size_bytes=size_bytes, streams=streams, group=group)
+
+    def start_fetch(self, local_root: Path, path: str, *, size_bytes: int, streams: int, group: str) -> JobId:
+        """As `start_send`, from the store to `local_root/path`; a file that is not whole has a temporary name there."""
+        return self._start(self.fs, str(local_root), path, size_bytes=size_bytes, streams=streams, group=group)
+
+    def _start(self, source: str, target: str, path: str, *, size_bytes: int, streams: int, group: str) -> JobId:
         self._call("core/stats-delete", path, group=group)
         answer = self._call(
-            "operations/copyfile", path, srcFs=str(local_root), srcRemote=path, dstFs=self.fs, dstRemote=path,
-            _async=True, _group=group, _config=self._config(size_bytes, streams),
+            "operations/copyfile", path, srcFs=source, srcRemote=path, dstFs=target, dstRemote=path, _async=True,
+            _group=group, _config=self._config(size_bytes, streams),
         )  # fmt: skip
         return JobId(str(answer["executeId"]), int(answer["jobid"]))
 

@@ -398,3 +398,23 @@ class PrepareReviewSettings(Settings):
     reviewer: str = setting("", "Who decides.")
     reason: str = setting("", "Why; needed for everything but accept.")
     output: Path | None = setting(None, "Where the review goes; audit_review.json beside the audit.")
+
+
+class PrepareReplaceSettings(PrepareProbeSettings):
+    """Swaps of episodes."""
+
+    episode: list[str] = setting(
+        [], "Episode to swap, <session>/<episode>, repeatable; without any, the unusable ones."
+    )
+    reason: str = setting("", "Why a usable episode that is named shall go.")
+    exclude: list[str] = setting([], "Session that must not come in, repeatable.")
+    probe_json: Path | None = setting(None, "What `prepare probe` wrote: which episodes are not usable.")
+    check_json: Path | None = setting(None, "What `prepare check` wrote; stands before the probe.")
+    until_balanced: bool = setting(False, "Search swaps in train and val that mend the audit of --audit-json.")
+    audit_json: Path | None = setting(None, "The content audit that shall be mended.")
+    most_probes: int = setting(64, "Candidates of one size band that are probed at most.", ge=1)
+    most_swaps: int = setting(32, "Swaps that a search for balance makes at most.", ge=1)
+    output: Path = setting(Path("replacement.json"), "Where the swaps and what they mend are written.")
+    selection_output: Path | None = setting(
+        None, "Where the new selection goes; without it nothing but --output is written."
+    )

@@ -10,7 +10,7 @@ from xperience import __version__
 from xperience.cli import demo, gates, prepare, prepare_content, prepare_data, prepare_replace, relay, select
 from xperience.cli.flags import command
 from xperience.common.errors import ExitCode, XperienceError
-from xperience.common.settings import DemoSettings, GatesSettings, RelayRunSettings
+from xperience.common.settings import DemoSettings, GatesSettings, RelayRunSettings, ReportSettings
 
 CLICK_USAGE = 2  # what typer exits with where the command line is wrong
 
@@ -25,6 +25,7 @@ prepare.app.add_typer(prepare_data.app)  # without a name: its commands stand be
 app.add_typer(prepare.app, name="prepare")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
 command(app, "gates", GatesSettings)(gates.gates)
+command(app, "report", ReportSettings)(gates.report)
 command(app, "demo", DemoSettings)(demo.demo)
 
 

@@ -334,6 +334,7 @@ class EvidenceSettings(Settings):
     manifest_json: Path | None = setting(None, "What `prepare manifest` wrote.")
     audit_json: Path | None = setting(None, "What `prepare audit` wrote.")
     review_json: Path | None = setting(None, "What `prepare review` wrote.")
+    relay_json: Path | None = setting(None, "The relay's summary, relay_summary.json of its scratch.")
     evaluation_json: Path | None = setting(None, "The held-out evaluation.")
     compatibility_json: Path | None = setting(None, "The compatibility record of Cosmos3-Nano.")
     post_training_json: Path | None = setting(None, "The post-training run of Cosmos3-Nano.")
@@ -418,3 +419,13 @@ class PrepareReplaceSettings(PrepareProbeSettings):
     selection_output: Path | None = setting(
         None, "Where the new selection goes; without it nothing but --output is written."
     )
+
+
+class ReportSettings(EvidenceSettings):
+    """The report."""
+
+    step: Literal["prepare", "train", "cosmos-compatibility", "cosmos-post-training", "release"] = setting(
+        "release", "The step whose gates are shown.", flag="--for"
+    )
+    title: str = setting("Xperience-10M", "Title of the page.")
+    output: Path = setting(Path("report.html"), "Where the page goes.")

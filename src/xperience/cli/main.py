@@ -9,10 +9,12 @@ import typer
 from xperience import __version__
 from xperience.cli import demo, gates, prepare, prepare_content, prepare_data, prepare_replace, relay, select
 from xperience.cli.flags import command
-from xperience.common.errors import ExitCode, XperienceError
+from xperience.common.errors import ConfigurationError, ExitCode, XperienceError
 from xperience.common.settings import DemoSettings, GatesSettings, RelayRunSettings, ReportSettings
 
 CLICK_USAGE = 2  # what typer exits with where the command line is wrong
+# Libraries of the extras; the relay's requirements have none of them.
+OPTIONAL = frozenset({"av", "h5py", "jinja2", "numpy", "sklearn"})
 
 app = typer.Typer(name="xperience", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -55,5 +57,17 @@ def main() -> None:
         app()
     except SystemExit as ended:
         sys.exit(int(ExitCode.USAGE) if ended.code == CLICK_USAGE else ended.code)
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] not in OPTIONAL:
+            raise
+        sys.exit(
+            report(
+                ConfigurationError(
+                    "a library of the later stages is missing",
+                    why=f"{error.name} is not installed",
+                    fix="pip install 'xperience[prepare]'; the relay's own image and one-file relay do without.",
+                )
+            )
+        )
     except XperienceError as error:
         sys.exit(report(error))

@@ -1,5 +1,7 @@
 """`xperience prepare replace`."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from xperience.cli.console import out, print_json, print_table
@@ -10,11 +12,13 @@ from xperience.common.settings import PrepareReplaceSettings
 from xperience.common.signals import stop_on_signal
 from xperience.hub.opening import open_hub
 from xperience.prepare.content import ContentAudit
-from xperience.prepare.replace import Prober, ReplacementPlan, balance, offenders, proposal, swap_offenders
 from xperience.prepare.verdicts import Verdicts, read_verdicts
 from xperience.selection.document import PinnedSelection, PlanDocument, RepositorySelection
 from xperience.selection.plan_file import read_document, sha256_of_selection
 from xperience.selection.swap import Pool, Swap, apply
+
+if TYPE_CHECKING:
+    from xperience.prepare.replace import Prober, ReplacementPlan
 
 app = typer.Typer()
 
@@ -23,6 +27,7 @@ app = typer.Typer()
 def replace(settings: PrepareReplaceSettings) -> None:
     """Swap unusable, named or unbalancing episodes for probed ones of the same split and band; shows, and writes."""
     from xperience.prepare.candidates import prober
+    from xperience.prepare.replace import ReplacementPlan, offenders, proposal, swap_offenders
 
     configure_log(settings.log_format, settings.log_level)
     parent = read_document(settings.selection_json)
@@ -76,8 +81,10 @@ def _refuse(settings: PrepareReplaceSettings, verdicts: Verdicts, audit: Content
 
 def _balanced(
     settings: PrepareReplaceSettings, parent: PlanDocument | PinnedSelection, audit: ContentAudit, pool: Pool,
-    probe: Prober,
-) -> tuple[list[Swap], ReplacementPlan]:  # fmt: skip
+    probe: "Prober",
+) -> "tuple[list[Swap], ReplacementPlan]":  # fmt: skip
+    from xperience.prepare.replace import ReplacementPlan, balance, proposal
+
     found = balance(parent, audit, pool, probe, most_probes=settings.most_probes, most_swaps=settings.most_swaps)
     plan = ReplacementPlan(
         mode="balance", swaps=[proposal(swap, found.categories) for swap in found.swaps], unmended=found.unmended,
@@ -86,7 +93,7 @@ def _balanced(
     return found.swaps, plan
 
 
-def _print(settings: PrepareReplaceSettings, plan: ReplacementPlan, written: PinnedSelection | None) -> None:
+def _print(settings: PrepareReplaceSettings, plan: "ReplacementPlan", written: PinnedSelection | None) -> None:
     if settings.json_output:
         print_json(plan.document())
         return

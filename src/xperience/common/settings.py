@@ -260,7 +260,7 @@ class PrepareCheckSettings(WorkerSettings, UsableSettings, CommonSettings):
         Path("data/xperience10m_128"), "Where the relay put the episodes.", env=("TRAINING_DATA_ROOT",)
     )
     transfer_manifest: Path | None = setting(None, "The relay's manifest; without it, the one in the data root.")
-    jobs: int = setting(2, "Files that are read at the same time: one core each.", ge=1, le=128)
+    jobs: int = setting(2, "Files that are hashed at the same time; as many are looked into.", ge=1, le=128)
     shard: str = setting("", "Check every N-th episode: i/N from 0, or i of --shards.", env=("JOB_COMPLETION_INDEX",))
     shards: int = setting(1, "Number of shards; a Job's completions.", ge=1)
     merge: bool = setting(False, "Check nothing: make one report of those of all --shards.")

@@ -5,13 +5,21 @@ import sys
 import typer
 
 from xperience import __version__
-from xperience.cli import demo, gates, prepare, prepare_content, prepare_data, relay, select, status
+from xperience.cli import demo, gates, prepare, prepare_content, prepare_data, prepare_replace, relay, select, status
 from xperience.cli.console import terminate_with
 from xperience.cli.flags import command
-from xperience.common.errors import ExitCode, XperienceError
-from xperience.common.settings import ClusterStatusSettings, DemoSettings, GatesSettings, RelayRunSettings
+from xperience.common.errors import ConfigurationError, ExitCode, XperienceError
+from xperience.common.settings import (
+    ClusterStatusSettings,
+    DemoSettings,
+    GatesSettings,
+    RelayRunSettings,
+    ReportSettings,
+)
 
 CLICK_USAGE = 2  # what typer exits with where the command line is wrong
+# Libraries of the extras; the relay's requirements have none of them.
+OPTIONAL = frozenset({"av", "h5py", "jinja2", "numpy", "sklearn"})
 
 app = typer.Typer(name="xperience", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -19,10 +27,12 @@ app = typer.Typer(name="xperience", no_args_is_help=True, add_completion=False, 
 app.add_typer(select.app, name="select")
 app.add_typer(relay.app, name="relay")
 prepare.app.add_typer(prepare_content.app)
+prepare.app.add_typer(prepare_replace.app)
 prepare.app.add_typer(prepare_data.app)  # without a name: its commands stand beside the others
 app.add_typer(prepare.app, name="prepare")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
 command(app, "gates", GatesSettings)(gates.gates)
+command(app, "report", ReportSettings)(gates.report)
 command(app, "status", ClusterStatusSettings)(status.status)
 command(app, "demo", DemoSettings)(demo.demo)
 
@@ -51,5 +61,17 @@ def main() -> None:
         app()
     except SystemExit as ended:
         sys.exit(int(ExitCode.USAGE) if ended.code == CLICK_USAGE else ended.code)
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] not in OPTIONAL:
+            raise
+        sys.exit(
+            report(
+                ConfigurationError(
+                    "a library of the later stages is missing",
+                    why=f"{error.name} is not installed",
+                    fix="pip install 'xperience[prepare]'; the relay's own image and one-file relay do without.",
+                )
+            )
+        )
     except XperienceError as error:
         sys.exit(report(error))

@@ -1,5 +1,6 @@
 """`xperience prepare …`: what is usable, at the hub and in the data root."""
 
+import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ import typer
 
 from xperience.cli.console import out, print_json, print_table
 from xperience.cli.flags import command
-from xperience.common.errors import BadDataError
+from xperience.common.errors import BadDataError, ConfigurationError
 from xperience.common.log import configure_log
 from xperience.common.settings import PrepareCheckSettings, PrepareProbeSettings
 from xperience.common.signals import stop_on_signal
@@ -28,9 +29,20 @@ app = typer.Typer(no_args_is_help=True, help="Say what is usable, before and aft
 DONE_EVERY_EPISODES = 16
 
 
+def need_episode_libraries() -> None:
+    """ConfigurationError where HDF5 or MP4 cannot be read here."""
+    missing = [name for name in ("h5py", "av") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(
+            "episodes cannot be read here", why=f"no {' and no '.join(missing)}",
+            fix="Install them: pip install 'xperience[episode]'.",
+        )  # fmt: skip
+
+
 @command(app, "probe", PrepareProbeSettings)
 def probe_selection(settings: PrepareProbeSettings) -> None:
     """Read some bytes of each selected episode at the hub; exit 65 where one is not usable."""
+    need_episode_libraries()
     from xperience.prepare.probe import probe
 
     configure_log(settings.log_format, settings.log_level)
@@ -79,6 +91,7 @@ def _print_probe(report: "ProbeReport", output: Path) -> None:
 @command(app, "check", PrepareCheckSettings)
 def check_data_root(settings: PrepareCheckSettings) -> None:
     """Hash every staged file against the transfer manifest and look into it; exit 65 where an episode fails."""
+    need_episode_libraries()
     from xperience.prepare.check import check
     from xperience.prepare.merge import merge_shards
     from xperience.prepare.shards import Shard, shard_of

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -13,6 +14,8 @@ from xperience import __version__
 from xperience.common.errors import BadDataError, UsageError
 from xperience.common.files import write_atomic
 
+# A shard's report lies beside the one of all: check-3-of-8.json.
+PART_OF = re.compile(r"-\d+-of-\d+\.json$")
 Model = TypeVar("Model", bound=BaseModel)
 
 # Left out of the content hash: they say when and where it was made, not what it is.
@@ -91,9 +94,11 @@ class Evidence(BaseModel):
 
 
 def artefacts_in(folder: Path) -> dict[str, list[Path]]:
-    """The artefacts of a folder by schema, sorted by name; what is no JSON is not one."""
+    """The artefacts of a folder by schema, sorted by name; what is no JSON is not one, nor is a shard's part."""
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        if PART_OF.search(path.name):
+            continue
         try:
             document = json.loads(path.read_bytes())
         except ValueError:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from xperience.common.errors import BadDataError
 from xperience.common.evidence import Evidence
@@ -77,7 +77,9 @@ def check(
     settings: PrepareCheckSettings, *, shard: Shard, stop: threading.Event,
     done: Callable[[int, int], None] = lambda _episodes, _of: None,
 ) -> CheckReport:  # fmt: skip
-    """Check a data root, `jobs` files at a time; `done` hears how many episodes are, of how many.
+    """Check a data root; `done` hears how many episodes are, of how many.
+
+    `jobs` threads hash, and as many workers look into what was hashed just before: one core each, where there are any.
 
     Raises UsageError, ConfigurationError and StoppedError; what is wrong with the data is its verdict.
     """
@@ -92,21 +94,24 @@ def check(
         Workers(
             timeout_seconds=settings.worker_timeout_seconds, memory_bytes=settings.worker_memory_mib << 20
         ) as workers,
-        ThreadPoolExecutor(settings.jobs, thread_name_prefix="check") as pool,
+        ThreadPoolExecutor(settings.jobs, thread_name_prefix="look") as looking,
+        ThreadPoolExecutor(settings.jobs, thread_name_prefix="hash") as hashing,
     ):
-        one = _Checker(root, workers, stop)
-        begun = {episode.path: one.begin(episode, pool) for episode in episodes}
-        begun_others = {file.path: pool.submit(one.check, file, None) for file in others}
+        one = _Checker(root, workers, looking, stop)
+        begun = {episode.path: one.begin(episode, hashing) for episode in episodes}
+        begun_others = {file.path: hashing.submit(one.check, file, None) for file in others}
         checked: list[CheckedEpisode] = []
         try:
             for number, episode in enumerate(episodes, start=1):
-                results = {name: future.result() for name, future in begun[episode.path].items()}
+                hashed = {name: future.result() for name, future in begun[episode.path].items()}
+                results = {name: _Result(file, look.result()) for name, (file, look) in hashed.items()}
                 checked.append(_checked(episode, results, rules))
                 done(number, len(episodes))
-            checked_others = {path: future.result().file for path, future in begun_others.items()}
+            checked_others = {path: future.result()[0] for path, future in begun_others.items()}
         except BaseException:
             stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+            for pool in (hashing, looking):
+                pool.shutdown(wait=False, cancel_futures=True)
             raise
     manifest = found.manifest
     return report_of(
@@ -126,25 +131,37 @@ class _Result:
 class _Checker:
     root: Path
     workers: Workers
+    looking: ThreadPoolExecutor
     stop: threading.Event
 
-    def begin(self, episode: StagedEpisode, pool: ThreadPoolExecutor) -> dict[str, Future[_Result]]:
+    def begin(
+        self, episode: StagedEpisode, hashing: ThreadPoolExecutor
+    ) -> dict[str, Future[tuple[CheckedFile, Future[Look]]]]:
+        """Every file of an episode, the seven training files whether they are there or not."""
         names = sorted({*TRAINING_FILES, *episode.files})
         return {
-            name: pool.submit(self.check, episode.files.get(name) or StagedFile(f"{episode.path}/{name}"), name)
+            name: hashing.submit(self.check, episode.files.get(name) or StagedFile(f"{episode.path}/{name}"), name)
             for name in names
         }
 
-    def check(self, file: StagedFile, name: str | None) -> _Result:
-        """Hash a file, then look into it while it lies in the page cache; `name` None: hash alone."""
+    def check(self, file: StagedFile, name: str | None) -> tuple[CheckedFile, Future[Look]]:
+        """Hash a file, then have it looked into while it lies in the page cache; `name` None: hash alone."""
         try:
             size_bytes, sha256 = hash_file(self.root, file, self.stop)
         except BadDataError as error:
-            return _Result(CheckedFile(size_bytes=None, sha256=None, fault=str(error)), Look(fault=str(error)))
-        look = Look()
-        if name in TRAINING_FILES:
-            look = self.workers.look_at_file("annotation" if name == ANNOTATION else "video", self.root / file.path)
-        return _Result(CheckedFile(size_bytes=size_bytes, sha256=sha256), look)
+            return CheckedFile(size_bytes=None, sha256=None, fault=str(error)), known(Look(fault=str(error)))
+        checked = CheckedFile(size_bytes=size_bytes, sha256=sha256)
+        if name not in TRAINING_FILES:
+            return checked, known(Look())
+        kind: Literal["annotation", "video"] = "annotation" if name == ANNOTATION else "video"
+        return checked, self.looking.submit(self.workers.look_at_file, kind, self.root / file.path)
+
+
+def known(look: Look) -> Future[Look]:
+    """An answer that nobody has to be asked for."""
+    future: Future[Look] = Future()
+    future.set_result(look)
+    return future
 
 
 def _checked(episode: StagedEpisode, results: Mapping[str, _Result], rules: Rules) -> CheckedEpisode:

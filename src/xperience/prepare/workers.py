@@ -81,13 +81,28 @@ class Workers:
                 with self._lock:
                     socket.send_fds(self._control, [b"x"], [theirs.fileno()])
             except OSError as error:
-                raise ConfigurationError(
-                    "the process that opens files has ended", why=f"exit code {self._process.poll()}",
-                    fix="Is its package installed: pip install 'xperience[episode]'? Does it have memory?",
-                ) from error  # fmt: skip
+                raise self._gone() from error
             theirs.close()
             with Connection(os.dup(ours.fileno())) as connection:
-                return self._converse(connection, order, source, sibling)
+                found = self._converse(connection, order, source, sibling)
+        if found.fault == SILENT and self._has_ended():
+            raise self._gone()
+        return found
+
+    def _has_ended(self) -> bool:
+        """Whether the process that forks is gone; its end may be a moment away."""
+        try:
+            self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _gone(self) -> ConfigurationError:
+        """No file's fault."""
+        return ConfigurationError(
+            "the process that opens files has ended", why=f"exit code {self._process.poll()}",
+            fix="Does it have the memory that it needs? See docs/prepare.md.",
+        )  # fmt: skip
 
     def _converse(
         self, connection: Connection, order: Order, source: RangeSource | None,

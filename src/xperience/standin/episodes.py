@@ -114,13 +114,13 @@ def _write_annotation(
         (folder / "caption.json").write_text(text)
         values["caption"] = "caption.json"
     with h5py.File(folder / ANNOTATION, "w") as file:
-        for path, content in _with_defects(values, timestamps_ns, defects).items():
+        for path, content in with_defects(values, timestamps_ns, defects).items():
             file.create_dataset(path, data=content, track_times=False)
         if Defect.NO_SLAM_AND_BODY in defects:
             del file["slam"], file["full_body_mocap"]
 
 
-def _with_defects(
+def with_defects(
     values: Mapping[str, Values], timestamps_ns: tuple[int, ...], defects: frozenset[Defect]
 ) -> dict[str, Values]:
     """The same content with the defects that lie in a data set's name, shape, type or values."""

@@ -29,6 +29,7 @@ class StandinHub:
     """One repository at one commit, on two ports: the hub and its CDN; they listen on `host` and are called `name`.
 
     `gate`: open (a token is optional), token (a valid one is needed), not_approved (a valid one is refused with 403).
+    `latency_seconds` passes at each connection and at each request, as on a long way.
     `gate`, `token` (None: revoked), `rate` and `faults` may be changed while it serves.
     """
 
@@ -47,6 +48,7 @@ class StandinHub:
         address_seconds: float = 3600.0,
         page_size: int = 1000,
         rate_bytes_per_second: float = 0.0,
+        latency_seconds: float = 0.0,
         host: str = "127.0.0.1",
         name: str = "127.0.0.1",
         port: int = 0,
@@ -56,7 +58,7 @@ class StandinHub:
         self.repo_id, self.repo_type, self.token, self.user = repo_id, repo_type, token, user
         self.gate: Gate = gate
         self.lfs_threshold_bytes, self.address_seconds, self.page_size = lfs_threshold_bytes, address_seconds, page_size
-        self.rate = Rate(rate_bytes_per_second)
+        self.rate, self.latency_seconds = Rate(rate_bytes_per_second), latency_seconds
         self.faults = Faults()
         self.log = Log()
         self.name = name

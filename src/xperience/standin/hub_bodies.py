@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import time
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -33,6 +34,13 @@ class Handler(BaseHTTPRequestHandler):
         """Count the connection."""
         super().setup()
         self.hub.log.count_connection()
+        time.sleep(self.hub.latency_seconds)  # the handshake
+
+    def parse_request(self) -> bool:
+        """Take the time of the way for each request."""
+        parsed = super().parse_request()
+        time.sleep(self.hub.latency_seconds)
+        return parsed
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: a test's output is its own."""

@@ -3,8 +3,8 @@ from typing import ClassVar
 
 import pytest
 
-from xperience.common.errors import BadDataError
-from xperience.common.evidence import Evidence
+from xperience.common.errors import BadDataError, UsageError
+from xperience.common.evidence import Evidence, View, artefact_in
 
 
 class Weather(Evidence):
@@ -58,3 +58,31 @@ def test_a_truncated_artefact_is_refused_by_name(tmp_path):
     path.write_text(path.read_text()[:40])
     with pytest.raises(BadDataError, match=r"w\.json"):
         Weather.read(path)
+
+
+class Celsius(View):
+    SCHEMA: ClassVar[str] = Weather.SCHEMA
+
+    celsius: float
+
+
+def test_a_view_reads_some_fields_and_checks_the_whole(tmp_path):
+    path = tmp_path / "w.json"
+    Weather(celsius=2, wall_seconds=5).write(path)
+    assert Celsius.read(path).celsius == 2
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"celsius": 3}))
+    with pytest.raises(BadDataError, match="does not match its content"):
+        Celsius.read(path)
+    with pytest.raises(BadDataError, match="No such file"):
+        Celsius.read(tmp_path / "nowhere.json")
+
+
+def test_an_artefact_is_found_by_its_schema_and_two_of_one_kind_ask_for_a_flag(tmp_path):
+    assert artefact_in(tmp_path / "nowhere", Weather.SCHEMA, flag="--weather") is None
+    (tmp_path / "broken.json").write_text("{")
+    Weather(celsius=1).write(tmp_path / "any name.json")
+    Weather(celsius=1).write(tmp_path / "any-0-of-2.json")  # a shard's part
+    assert artefact_in(tmp_path, Weather.SCHEMA, flag="--weather") == tmp_path / "any name.json"
+    Weather(celsius=1).write(tmp_path / "second.json")
+    with pytest.raises(UsageError, match=r"second\.json.*--weather"):
+        artefact_in(tmp_path, Weather.SCHEMA, flag="--weather")

@@ -1,6 +1,7 @@
 """Files that mean harm end in a verdict, under the limits of a real worker."""
 
 import os
+import signal
 import struct
 import threading
 import time
@@ -10,6 +11,8 @@ import h5py
 import numpy as np
 import pytest
 
+from xperience.cli.prepare import need_episode_libraries
+from xperience.common.errors import ConfigurationError
 from xperience.common.layout import ANNOTATION
 from xperience.prepare.workers import Workers
 from xperience.standin.episodes import Defect, write_episode
@@ -216,6 +219,20 @@ class Failing:
 def test_what_the_source_raises_is_raised_and_the_worker_goes(workers):
     with pytest.raises(OSError, match="gone"):
         workers.look_at_ranges("annotation", Failing(), lambda _name: None)
+
+
+def test_the_end_of_the_process_that_forks_is_no_files_fault(episode):
+    with Workers(timeout_seconds=5, memory_bytes=MEMORY_BYTES) as workers:
+        os.kill(workers._process.pid, signal.SIGKILL)
+        for _ in range(2):
+            with pytest.raises(ConfigurationError, match="has ended"):
+                workers.look_at_file("video", episode / "fisheye_cam0.mp4")
+
+
+def test_where_the_libraries_are_missing_the_command_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match=r"no h5py and no av.*xperience\[episode\]"):
+        need_episode_libraries()
 
 
 def test_workers_do_not_have_the_token(monkeypatch, episode):

@@ -26,7 +26,7 @@ rclone: ## Build rclone 1.76 from its Go module, once, into the user's cache
 	scripts/rclone
 
 .PHONY: images
-images: $(READY) rclone ## Build the images of relay and sidecar with Docker: PREFIX=registry.example/me PUSH=1
+images: $(READY) rclone ## Build the images with Docker: PREFIX=registry.example/me PUSH=1
 	scripts/images $(PREFIX)
 
 .PHONY: pyz
@@ -101,6 +101,7 @@ lock: $(READY) ## Resolve pyproject.toml into the hashed requirements
 	uv() { $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate "$$@"; }
 	uv pyproject.toml --output-file requirements/relay.txt
 	uv pyproject.toml --extra cluster --output-file requirements/cluster.txt
+	uv pyproject.toml --extra cluster --extra prepare --output-file requirements/prepare.txt
 	uv pyproject.toml --extra standin --group dev --output-file requirements/dev.txt
 	echo uv | uv - --output-file requirements/uv.txt
 	grep -o '^checkov==[0-9.]*' requirements/checkov.txt | uv - --python-version 3.11 --output-file requirements/checkov.txt

@@ -26,7 +26,7 @@ NAMESPACE = "xperience"
 REPOSITORY = "org/episodes"
 EPISODES = 12
 TOKEN = "hf_kind_secret_0123456789"
-RELEASE_IMAGES = ("xperience/relay:0.1.0", "xperience/rclone:1.76.0")
+RELEASE_IMAGES = ("xperience/relay:0.1.0", "xperience/rclone:1.76.0", "xperience/prepare:0.1.0")
 STANDIN_IMAGE = "xperience/standin:test"
 CANNOT = 69
 
@@ -137,11 +137,15 @@ class Cluster:
 
     def complete(self, job: str, seconds: float = 180) -> None:
         """Wait for the Job's end; it has to be Complete."""
+        self.ended(job, "Complete", seconds)
+
+    def ended(self, job: str, how: str, seconds: float = 180) -> None:
+        """Wait for the Job's end; it has to be this one."""
         try:
             ended = wait_for(lambda: self.condition(job), f"end of {job}", seconds)
         except AssertionError:
             ended = "no end"
-        if ended != "Complete":
+        if ended != how:
             pods = [pod["metadata"]["name"] for pod in self.pods(job)]
             logs = [self.kubectl("logs", pod, "--all-containers", "--tail=40", expect=None) for pod in pods]
             pytest.fail(f"{job}: {ended}\n{self.kubectl('describe', 'job', job)}\n" + "\n".join(logs))
@@ -173,7 +177,7 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
     work = tmp_path_factory.mktemp("kind")
     try:
         source = work / "hub"
-        write_repository(source, episodes=EPISODES, frames=60, depth_pixels=64)
+        write_repository(source, episodes=EPISODES, frames=120, depth_pixels=24)
         made = Cluster(Path(done.stdout.strip()), source, _select(source, work))
         _images(source, work)
         _standins(made, work)
@@ -197,7 +201,7 @@ def _select(source: Path, work: Path) -> Path:
 
 
 def _images(source: Path, work: Path) -> None:
-    run(ROOT / "scripts" / "images", timeout=600)
+    run(ROOT / "scripts" / "images", timeout=900)
     context = work / "image"
     shutil.copytree(source, context / "hub")
     shutil.copy(Path(sys.executable).parent / "weed", context / "weed")
@@ -214,7 +218,7 @@ def _images(source: Path, work: Path) -> None:
         HERE / "image" / "Dockerfile",
         context,
     )
-    run(HERE / "cluster", "load", *RELEASE_IMAGES, STANDIN_IMAGE, timeout=300)
+    run(HERE / "cluster", "load", *RELEASE_IMAGES, STANDIN_IMAGE, timeout=600)
 
 
 def secret(name: str, **values: str | bytes) -> dict:

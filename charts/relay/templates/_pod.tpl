@@ -3,16 +3,9 @@
 {{- define "relay.podTemplate" -}}
 {{- $shard := .shard -}}
 {{- with .root -}}
-metadata:
-  labels:
-    {{- include "common.labels" . | nindent 4 }}
-    {{- if gt (int .Values.relay.shards) 1 }}
-    xperience/shard: {{ $shard | quote }}
-    {{- end }}
-    {{- with .Values.podLabels }}{{ toYaml . | nindent 4 }}{{ end }}
-  {{- with .Values.podAnnotations }}
-  annotations: {{- toYaml . | nindent 4 }}
-  {{- end }}
+{{- $labels := dict -}}
+{{- if gt (int .Values.relay.shards) 1 }}{{ $_ := set $labels "xperience/shard" (print $shard) }}{{ end -}}
+metadata: {{- include "common.podMetadata" (dict "root" . "labels" $labels) | nindent 2 }}
 spec:
   restartPolicy: Never
   serviceAccountName: {{ include "common.serviceAccountName" . }}
@@ -20,21 +13,7 @@ spec:
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ int64 .Values.job.terminationGracePeriodSeconds }}
   securityContext: {{- include "common.podSecurityContext" . | nindent 4 }}
-  {{- with .Values.imagePullSecrets }}
-  imagePullSecrets: {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with .Values.priorityClassName }}
-  priorityClassName: {{ . }}
-  {{- end }}
-  {{- with .Values.nodeSelector }}
-  nodeSelector: {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with .Values.tolerations }}
-  tolerations: {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with .Values.affinity }}
-  affinity: {{- toYaml . | nindent 4 }}
-  {{- end }}
+  {{- with include "common.scheduling" . | trim }}{{ . | nindent 2 }}{{ end }}
   {{- with .Values.topologySpreadConstraints }}
   topologySpreadConstraints: {{- toYaml . | nindent 4 }}
   {{- else }}
@@ -110,10 +89,7 @@ securityContext: {{- include "common.containerSecurityContext" . | nindent 2 }}
 terminationMessagePolicy: FallbackToLogsOnError
 env: {{- include "relay.env" (dict "root" . "shard" $shard) | trim | nindent 2 }}
   {{- if .Values.progress.enabled }}
-  - name: XPERIENCE_PROGRESS_JOB
-    valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/job-name']"}}
-  - name: XPERIENCE_PROGRESS_JOB_UID
-    valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/controller-uid']"}}
+  {{- include "common.progressEnv" . | nindent 2 }}
   {{- end }}
 {{- with .Values.store.s3.readerSecret }}
 envFrom:
@@ -126,7 +102,7 @@ volumeMounts:
   - {name: tmp, mountPath: /tmp, subPath: relay}
   - {name: hub-token, mountPath: /var/run/xperience/hub, readOnly: true}
   {{- if .Values.progress.enabled }}
-  - {name: cluster-token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
+  {{- include "common.progressMount" . | nindent 2 }}
   {{- end }}
   {{- if include "relay.selectionConfigMap" . }}
   - {name: selection, mountPath: /etc/xperience/selection, readOnly: true}
@@ -160,13 +136,7 @@ volumeMounts:
     defaultMode: 0440
     items: [{key: {{ .Values.hub.tokenSecret.key }}, path: token}]
 {{- if .Values.progress.enabled }}
-- name: cluster-token
-  projected:
-    defaultMode: 0440
-    sources:
-      - serviceAccountToken: {path: token, expirationSeconds: 3600}
-      - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
-      - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
+{{ include "common.progressVolume" . }}
 {{- end }}
 {{- if .Values.store.ssh.host }}
 - name: store-key

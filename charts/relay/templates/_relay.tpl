@@ -16,9 +16,7 @@
 {{- if gt $budget (float64 .Values.scratch.sizeGib) }}{{ fail (printf "ERROR: scratch.sizeGib %v is smaller than budget and headroom (%v GiB)." .Values.scratch.sizeGib $budget) }}{{ end -}}
 {{- if gt (float64 .Values.selection.largestFileGib) (subf $budget $settings.headroom_gib) }}{{ fail (printf "ERROR: settings.scratch_budget_gib %v is smaller than the largest file (selection.largestFileGib %v)." $settings.scratch_budget_gib .Values.selection.largestFileGib) }}{{ end -}}
 {{- if and .Values.scratch.existingClaim .Values.scratch.ephemeral }}{{ fail "ERROR: two scratch volumes: set scratch.existingClaim or scratch.ephemeral." }}{{ end -}}
-{{- range $name, $_ := merge (dict) .Values.rcloneEnv .Values.proxyEnv }}
-{{- if regexMatch "(?i)(TOKEN|SECRET|PASS|PASSWORD|ACCESS_KEY|ACCESS_KEY_ID)$" $name }}{{ fail (printf "ERROR: %s is a secret: put it into a Secret (store.ssh.secret, store.s3.writerSecret), not into a value." $name) }}{{ end -}}
-{{- end -}}
+{{- include "common.refuseSecrets" (merge (dict) .Values.rcloneEnv .Values.proxyEnv) -}}
 {{- $memory := add 256 (mul 16 (int $settings.chunk_parallel)) -}}
 {{- if gt $memory (int64 .Values.resources.rcloneMemoryMib) }}{{ fail (printf "ERROR: resources.rcloneMemoryMib %v is less than %d connections need (%d)." .Values.resources.rcloneMemoryMib (int $settings.chunk_parallel) $memory) }}{{ end -}}
 {{- end -}}

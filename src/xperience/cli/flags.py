@@ -41,10 +41,12 @@ def option_of(name: str, field: FieldInfo) -> inspect.Parameter:
     )
 
 
-def command(app: typer.Typer, name: str, model: type[Settings]) -> Callable[[Callable[[Any], None]], None]:
+def command(
+    app: typer.Typer, name: str, model: type[Settings]
+) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Register `function(settings)` as a command whose flags are the fields of `model`."""
 
-    def register(function: Callable[[Any], None]) -> None:
+    def register(function: Callable[[Any], None]) -> Callable[[Any], None]:
         def run(**values: Any) -> None:
             try:
                 settings = model.model_validate(values)
@@ -59,5 +61,6 @@ def command(app: typer.Typer, name: str, model: type[Settings]) -> Callable[[Cal
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         app.command(name, help=inspect.getdoc(function))(run)
+        return function
 
     return register

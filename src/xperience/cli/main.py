@@ -5,7 +5,18 @@ import sys
 import typer
 
 from xperience import __version__
-from xperience.cli import demo, gates, prepare, prepare_content, prepare_data, prepare_replace, relay, select, status
+from xperience.cli import (
+    demo,
+    gates,
+    prepare,
+    prepare_content,
+    prepare_data,
+    prepare_replace,
+    prepare_run,
+    relay,
+    select,
+    status,
+)
 from xperience.cli.console import terminate_with
 from xperience.cli.flags import command
 from xperience.common.errors import ConfigurationError, ExitCode, XperienceError
@@ -27,6 +38,7 @@ app = typer.Typer(name="xperience", no_args_is_help=True, add_completion=False, 
 app.add_typer(select.app, name="select")
 app.add_typer(relay.app, name="relay")
 prepare.app.add_typer(prepare_content.app)
+prepare.app.add_typer(prepare_run.app)
 prepare.app.add_typer(prepare_replace.app)
 prepare.app.add_typer(prepare_data.app)  # without a name: its commands stand beside the others
 app.add_typer(prepare.app, name="prepare")

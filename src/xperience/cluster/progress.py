@@ -66,17 +66,22 @@ class Reporter:
         self._pool.submit(self._event, reason, message[:LONGEST_MESSAGE], "Warning" if warning else "Normal")
         self._pool.submit(self._patch, self._last)
 
+    def publish(self, key: str, text: str) -> None:
+        """Another entry of the ConfigMap: a result, in a line or a small document."""
+        self._pool.submit(self._put, {key: text})
+
     def close(self) -> None:
         """Wait for what is under way, some seconds at most."""
         self._pool.shutdown(wait=True)
 
     def _patch(self, progress: JobProgress) -> None:
-        told = progress.model_copy(update={"pod": self._pod})
+        self._put({KEY: progress.model_copy(update={"pod": self._pod}).model_dump_json()})
+
+    def _put(self, data: dict[str, str]) -> None:
         with self._logged("ConfigMap"):
             self._cluster.core.patch_namespaced_config_map(
-                f"{self._job}-progress", self._cluster.namespace, {"data": {KEY: told.model_dump_json()}},
-                _request_timeout=TIMEOUT_SECONDS,
-            )  # fmt: skip
+                f"{self._job}-progress", self._cluster.namespace, {"data": data}, _request_timeout=TIMEOUT_SECONDS
+            )
 
     def _event(self, reason: str, message: str, kind: str) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

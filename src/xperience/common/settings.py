@@ -439,6 +439,23 @@ class PrepareAuditSettings(PlanFolderSettings, BalanceSettings):
     json_output: bool = setting(False, "Print the result as JSON on stdout, without the rows.", flag="--json")
 
 
+class PrepareRunSettings(WorkerSettings, UsableSettings, BalanceSettings, ProgressSettings, CommonSettings):
+    """`xperience prepare run`."""
+
+    data_root: Path = setting(Path("xperience10m_128"), "Folder of the staged episodes.", env=("TRAINING_DATA_ROOT",))
+    evidence: Path = setting(Path("results/omni_finetune"), "Folder that every artefact goes to, by the plan's names.")
+    selection_json: Path | None = setting(
+        None, "Selection whose split is inherited; without it that of the data root's transfer manifest is."
+    )
+    target_episodes: int = setting(128, "Whole episodes that the data root has to have.", ge=1)
+    step: Literal["prepare", "train"] = setting("prepare", "The step whose gates are evaluated.", flag="--for")
+    jobs: int = setting(2, "Files that are read at the same time: one core each.", ge=1, le=128)
+    shard: str = setting("", "Check every N-th episode: i/N from 0, or i of --shards.", env=("JOB_COMPLETION_INDEX",))
+    shards: int = setting(1, "Number of shards; a Job's completions.", ge=1)
+    run: str = setting("", "Name that the shards of one run share, so that those of another do not count.")
+    wait_for_shards_seconds: float = setting(3600.0, "How long shard 0 waits for the checks of the others.", ge=0)
+
+
 class PrepareReviewSettings(Settings):
     """The review of a content audit."""
 

@@ -1,9 +1,9 @@
-"""Preparation on the data that a relay brought: from S3 to a claim in shards, and on a claim that holds damaged data."""
+"""Preparation on what a relay brought: from S3 to a claim in shards, and on a claim that holds damaged data."""
 
 import json
 
 from conftest import ROOT, Cluster
-from test_relay import SMALL_PARTS, VALUES, install, merged, s3, ssh
+from test_relay import SMALL_PARTS, install, merged, s3, ssh
 
 CHART = ROOT / "charts" / "prepare"
 

@@ -185,9 +185,10 @@ def test_a_worker_that_is_killed_is_a_verdict_and_the_next_one_lives(tmp_path, e
     with Workers(timeout_seconds=30, memory_bytes=MEMORY_BYTES) as workers:
 
         def kill():
-            time.sleep(0.5)
-            for pid in grandchildren(workers._process.pid):
-                os.kill(pid, 11)
+            while not (found := grandchildren(workers._process.pid)):
+                time.sleep(0.1)
+            for pid in found:
+                os.kill(pid, signal.SIGSEGV)
 
         threading.Thread(target=kill).start()
         assert "died of SIGSEGV" in workers.look_at_file("video", path).fault

@@ -22,6 +22,7 @@ Found = TypeVar("Found")
 SAMPLE_PLACES = 5
 SAMPLE_ROWS = 32
 LONGEST_PATH = 256
+MOST_GROUPS = 64
 KINDS = {"string": "OSU", "bytes": "SOiu", "float64": "f", "float32": "f", "int64": "iuf", "uint8": "iu"}
 MOTION = ("slam/quat_wxyz", "slam/trans_xyz", *(f"hand_mocap/{side}_joints_3d" for side in HANDS))
 
@@ -50,7 +51,7 @@ def look_at_annotation(annotation: Annotation, around: Around) -> AnnotationFact
     _plan(annotation, around)
     timeline = _attempt(annotation.timeline, "timeline", faults)
     return AnnotationFacts(
-        groups=groups,
+        groups=tuple(name.encode(errors="replace").decode()[:64] for name in groups[:MOST_GROUPS]),
         missing_groups=missing_groups,
         missing=missing,
         unlike_schema=unlike,

@@ -24,7 +24,10 @@ GRACE_SECONDS = 10.0
 Kind = Literal["annotation", "texts", "video"]
 SILENT = "the worker ended without a word"
 # The token and the store's keys stay out of a process that opens strangers' files.
-KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONPYCACHEPREFIX")
+KEPT_VARIABLES = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH",
+    "PYTHONPYCACHEPREFIX",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ class Workers:
         environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
         # More threads than one would map memory that the limit counts.
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "xperience.prepare.worker", str(theirs.fileno())]
+        # -P: modules that lie in the current folder, maybe a data root, are not ours.
+        command = [sys.executable, "-P", "-m", "xperience.prepare.worker", str(theirs.fileno())]
         self._process = subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
         return self

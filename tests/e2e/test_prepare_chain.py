@@ -137,6 +137,14 @@ def test_unusable_episodes_are_found_replaced_and_only_the_difference_is_relayed
         gates = prepare("second.json", "two", usable=True)
         assert all(gate.status == "pass" for gate in gates.values())
 
+        # The data root knows its splits by itself: the transfer manifest names them.
+        xperience("prepare", "manifest", "--data-root", store.root, "--output", "alone/manifest.json")
+        alone = EpisodeManifest.read(work / "alone" / "manifest.json")
+        assert alone.split.source == "transfer-manifest"
+        assert {e.episode_path: e.split for e in alone.episodes} == {
+            e.episode_path: e.split for e in made.selected_episodes
+        }
+
         # Eight episodes are in no balance: four of them, the test set's, are sealed, and that is said.
         audit = (
             "prepare", "audit", "--data-root", store.root, "--selection-json", "second.json", "--output-json",

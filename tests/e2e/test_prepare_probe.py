@@ -52,7 +52,7 @@ def probed(hub, folder, selection, *arguments, expect=0):
 def genuine(tmp_path_factory):
     folder = tmp_path_factory.mktemp("genuine")
     episodes = write_genuine_repository(folder, episodes=128, defects=DEFECTS)
-    with StandinHub(folder / "repository", "org/genuine", token=TOKEN) as hub:
+    with StandinHub(folder / "repository", "org/genuine", token=TOKEN, revision=COMMIT) as hub:
         for path in hub.contents.paths():
             hub.contents.assume(path, "5" * 64)
         yield hub, folder, episodes, select(hub, folder, 128)

@@ -59,6 +59,10 @@ test-kind: ## The charts on a real cluster of two nodes (kind); KEEP_CLUSTER=1 k
 kill-soak: $(READY) rclone sshd ## Runs with kill -9 at random moments: KILLS=200 (once, its log in docs/)
 	$(BIN)/python tests/e2e/kill_soak.py --kills $(or $(KILLS),200)
 
+.PHONY: fuzz
+fuzz: $(READY) ## Damaged episodes for MINUTES=10, each to end in facts or a fault (once, its log in docs/)
+	$(BIN)/python tests/e2e/fuzz_reader.py --minutes $(or $(MINUTES),10)
+
 ##@ Develop
 
 .PHONY: lint

@@ -11,6 +11,7 @@ from conftest import TOKEN, ssh_destination
 
 from xperience.common.identity import FileIdentity
 from xperience.gates.evaluate import GateReport
+from xperience.prepare.content import ContentAudit
 from xperience.prepare.manifest import EpisodeManifest
 from xperience.prepare.replace import ReplacementPlan
 from xperience.selection.algorithm import Parameters, select
@@ -20,7 +21,7 @@ from xperience.selection.write import document_of
 from xperience.standin.episodes import write_repository
 from xperience.standin.hub import StandinHub
 
-SESSIONS, SELECTED, FRAMES = 24, 8, 120
+SESSIONS, SELECTED, FRAMES = 20, 8, 120
 PARAMETERS = Parameters(
     target_episodes=SELECTED, least_annotation_bytes=0, drop_percentile=0, train_fraction=0.5, val_fraction=0,
     test_fraction=0.5,
@@ -58,6 +59,7 @@ def repository(tmp_path):
     return root, {split: episode.episode_path for split, episode in bad.items()}, candidate.path
 
 
+@pytest.mark.timeout(900)  # 60 s on two idle cores
 def test_unusable_episodes_are_found_replaced_and_only_the_difference_is_relayed(repository, tmp_path, sshd):
     root, bad, candidate = repository
     work, store = tmp_path / "work", ssh_destination(sshd, tmp_path.name)
@@ -134,3 +136,30 @@ def test_unusable_episodes_are_found_replaced_and_only_the_difference_is_relayed
         xperience("prepare", "probe", "--selection-json", "second.json", "--output", "two/probe.json")
         gates = prepare("second.json", "two", usable=True)
         assert all(gate.status == "pass" for gate in gates.values())
+
+        # The data root knows its splits by itself: the transfer manifest names them.
+        xperience("prepare", "manifest", "--data-root", store.root, "--output", "alone/manifest.json")
+        alone = EpisodeManifest.read(work / "alone" / "manifest.json")
+        assert alone.split.source == "transfer-manifest"
+        assert {e.episode_path: e.split for e in alone.episodes} == {
+            e.episode_path: e.split for e in made.selected_episodes
+        }
+
+        # Eight episodes are in no balance: four of them, the test set's, are sealed, and that is said.
+        audit = (
+            "prepare", "audit", "--data-root", store.root, "--selection-json", "second.json", "--output-json",
+            "two/audit.json", "--output-csv", "two/audit.csv", "--report-output", "two/AUDIT.md",
+        )  # fmt: skip
+        xperience(*audit, expect=65)
+        xperience(
+            "prepare", "replace", "--selection-json", "second.json", "--until-balanced", "--audit-json",
+            "two/audit.json", "--most-probes", 3, "--output", "balance.json", expect=65,
+        )  # fmt: skip
+        plan = ReplacementPlan.read(work / "balance.json")
+        assert plan.mode == "balance"
+        assert plan.findings_before == ContentAudit.read(work / "two" / "audit.json").findings
+        assert plan.swaps
+        for one in plan.swaps:
+            assert one.split == "train"
+            assert one.removed_category != one.added_category
+        assert all(left.why in ("test is sealed", "no swap in train or val lowers it") for left in plan.unmended)

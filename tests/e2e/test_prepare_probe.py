@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 
 import h5py
@@ -51,7 +52,7 @@ def probed(hub, folder, selection, *arguments, expect=0):
 def genuine(tmp_path_factory):
     folder = tmp_path_factory.mktemp("genuine")
     episodes = write_genuine_repository(folder, episodes=128, defects=DEFECTS)
-    with StandinHub(folder / "repository", "org/genuine", token=TOKEN) as hub:
+    with StandinHub(folder / "repository", "org/genuine", token=TOKEN, revision=COMMIT) as hub:
         for path in hub.contents.paths():
             hub.contents.assume(path, "5" * 64)
         yield hub, folder, episodes, select(hub, folder, 128)
@@ -110,7 +111,8 @@ def test_an_episode_without_slam_is_usable_where_windows_alone_are_asked_for(sma
     assert annotation.stat().st_size == len(whole)  # as in the real files: the size does not show it
     try:
         _, both = probed(hub, folder, selection, expect=65)
-        _, windows = probed(hub, folder, selection, "--purposes", "windows")
+        unpinned = selection.replace("_pinned", "")  # sizes come from the hub then
+        _, windows = probed(hub, folder, unpinned, "--purposes", "windows")
     finally:
         annotation.write_bytes(whole)
     assert [episode.path for episode in both.unusable] == [facts[0].path]
@@ -185,6 +187,31 @@ def test_mistakes_are_told_apart_by_exit_code(small, arguments, code, message):
     hub, folder, _, selection = small
     done = run(hub, folder, "prepare", "probe", "--selection-json", selection, *arguments, expect=code)
     assert message in done.stderr
+
+
+def test_a_stopped_probe_ends_at_once_and_leaves_no_report(small):
+    hub, folder, _, selection = small
+    (folder / "probe.json").unlink(missing_ok=True)
+    for path in hub.contents.paths():
+        if path.endswith(ANNOTATION):
+            hub.faults.add("slow", path=path, times=None, bytes_per_second=1000)
+    environment = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN}
+    command = [sys.executable, "-m", "xperience", "prepare", "probe", "--selection-json", selection]
+    hub.log.reset()
+    with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            deadline = time.monotonic() + 60
+            while not hub.log.served().ranges and time.monotonic() < deadline:
+                time.sleep(0.1)
+            begun = time.monotonic()
+            running.terminate()
+            _, messages = running.communicate(timeout=60)
+        finally:
+            running.kill()
+            hub.faults.clear()
+    assert running.returncode == 143, messages
+    assert time.monotonic() - begun < 15
+    assert not (folder / "probe.json").exists()
 
 
 def test_a_revoked_token_ends_the_probe_and_is_in_no_message(small):

@@ -36,6 +36,7 @@ def audit(settings: PrepareAuditSettings) -> None:
     from xperience.prepare.audit import audit as audit_content
     from xperience.prepare.audit import csv_of, pool_shares
     from xperience.prepare.audit_report import html, markdown
+    from xperience.prepare.workers import Workers
 
     data_root, output = settings.place(settings.data_root), settings.place(settings.output_json)
     selection = read_selection(settings.place(settings.selection_json)) if settings.selection_json else None
@@ -54,10 +55,14 @@ def audit(settings: PrepareAuditSettings) -> None:
         wider = ContentAudit.read(settings.place(settings.pool_json))
         inputs["pool"] = wider.content_sha256
         pool = pool_shares(wider.rows)
-    found = audit_content(
-        planned, data_root, thresholds_of(settings), clusters=settings.clusters, pool=pool,
-        selection_json=settings.selection_json.name if settings.selection_json else "", inputs=inputs,
-    )  # fmt: skip
+    with Workers(
+        timeout_seconds=settings.worker_timeout_seconds, memory_bytes=settings.worker_memory_mib << 20
+    ) as workers:
+        found = audit_content(
+            planned, data_root, thresholds_of(settings), lambda path: workers.look_at_file("texts", path),
+            jobs=settings.jobs, clusters=settings.clusters, pool=pool, inputs=inputs,
+            selection_json=settings.selection_json.name if settings.selection_json else "",
+        )  # fmt: skip
     found.write(output)
     report = settings.place(settings.report_output)
     write_atomic(settings.place(settings.output_csv), csv_of(found))

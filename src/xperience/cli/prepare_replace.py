@@ -28,7 +28,9 @@ def replace(settings: PrepareReplaceSettings) -> None:
     """Swap unusable, named or unbalancing episodes for probed ones of the same split and band; shows, and writes."""
     from xperience.prepare.candidates import prober
     from xperience.prepare.replace import ReplacementPlan, offenders, proposal, swap_offenders
+    from xperience.prepare.usable import purposes_of
 
+    purposes = purposes_of(settings.purposes)
     configure_log(settings.log_format, settings.log_level)
     parent = read_document(settings.selection_json)
     if isinstance(parent, RepositorySelection):
@@ -46,7 +48,7 @@ def replace(settings: PrepareReplaceSettings) -> None:
             swaps, plan = _balanced(settings, parent, audit, pool, probe)
         else:
             bad = {path: "; ".join(verdict.why_not) for path, verdict in verdicts.by_path.items()
-                   if not verdicts.usable_for(path, settings.purposes.split(","))}  # fmt: skip
+                   if not verdicts.usable_for(path, purposes)}  # fmt: skip
             wanted = offenders(parent, settings.episode, settings.reason, bad)
             swaps, unmended, passed_over = swap_offenders(wanted, pool, probe, most_probes=settings.most_probes)
             plan = ReplacementPlan(

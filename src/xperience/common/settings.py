@@ -422,7 +422,7 @@ class BalanceSettings(Settings):
     audit_seed: int = setting(7, "Seed of clusters and random deals.")
 
 
-class PrepareAuditSettings(PlanFolderSettings, BalanceSettings):
+class PrepareAuditSettings(PlanFolderSettings, BalanceSettings, WorkerSettings):
     """The content audit."""
 
     selection_json: Path | None = setting(
@@ -431,6 +431,7 @@ class PrepareAuditSettings(PlanFolderSettings, BalanceSettings):
     manifest_json: Path | None = setting(
         None, "The episode manifest that it belongs to; found beside --output-json by its schema."
     )
+    jobs: int = setting(2, "Files that are read at the same time.", ge=1, le=128)
     output_json: Path = setting(Path("results/omni_finetune/staged_content_audit_128.json"), "Where the JSON goes.")
     output_csv: Path = setting(Path("results/omni_finetune/staged_content_audit_128.csv"), "Where the CSV goes.")
     report_output: Path = setting(

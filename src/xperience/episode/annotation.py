@@ -5,6 +5,8 @@ is not what the schema says. Nothing outside of the file is ever opened: links a
 refused, since a file from elsewhere could name any file of this machine.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +41,15 @@ class Hand:
     present: NDArray[np.bool_]
 
 
+@contextmanager
+def _damage_at(where: str) -> Iterator[None]:
+    """What libhdf5 raises of a damaged file, as ours, with the place; MemoryError stays what it is."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise AnnotationError("cannot be read", where=where, why=" ".join(str(error).split())[:200]) from error
+
+
 class Annotation:
     """One open annotation.hdf5. `rows` is a slice of frames; R is their number."""
 
@@ -69,28 +80,25 @@ class Annotation:
     @property
     def groups(self) -> tuple[str, ...]:
         """Names at the top, sorted; groups of a broken link too."""
-        return tuple(sorted(map(str, self._file)))
+        with _damage_at("/"):
+            return tuple(sorted(map(str, self._file)))
 
     def dataset(self, path: str) -> h5py.Dataset | None:
         """A data set by its path, followed by hard links alone; None where there is none."""
         found: Any = self._file
-        for name in path.split("/"):
-            if not isinstance(found, h5py.Group):
-                return None
-            link = found.get(name, getlink=True)
-            if link is None:
-                return None
-            if not isinstance(link, h5py.HardLink):
-                raise AnnotationError("a link instead of data", where=path, why=type(link).__name__)
-            try:
+        with _damage_at(path):
+            for name in path.split("/"):
+                link = found.get(name, getlink=True) if isinstance(found, h5py.Group) else None
+                if link is None:
+                    return None
+                if not isinstance(link, h5py.HardLink):
+                    raise AnnotationError("a link instead of data", where=path, why=type(link).__name__)
                 found = found[name]
-            except (KeyError, OSError, RuntimeError, ValueError) as error:
-                raise AnnotationError("cannot be opened", where=path, why=" ".join(str(error).split())[:200]) from error
-        if not isinstance(found, h5py.Dataset):
-            return None
-        if found.external or found.is_virtual:
-            raise AnnotationError("its content lies in another file", where=path)
-        return found
+            if not isinstance(found, h5py.Dataset):
+                return None
+            if found.external or found.is_virtual:
+                raise AnnotationError("its content lies in another file", where=path)
+            return found
 
     def rows_of(self, path: str) -> int | None:
         """Rows of a per-frame data set."""
@@ -174,12 +182,8 @@ class Annotation:
     def _read(self, dataset: h5py.Dataset, place: Any = ()) -> NDArray[Any]:
         if dataset.chunks and np.prod(dataset.chunks, dtype=float) * dataset.dtype.itemsize > MOST_CHUNK_BYTES:
             raise AnnotationError("chunks are too large", where=str(dataset.name), why=f"{dataset.chunks} values")
-        try:
+        with _damage_at(str(dataset.name)):
             return np.asarray(dataset[place])
-        except (OSError, RuntimeError, ValueError, TypeError) as error:
-            raise AnnotationError(
-                "cannot be read", where=str(dataset.name), why=" ".join(str(error).split())[:200]
-            ) from error
 
     def _text(self, dataset: h5py.Dataset) -> str | bytes:
         """A scalar string of any type, or the one element of an array."""

@@ -124,8 +124,8 @@ def _header(container: InputContainer) -> VideoHeader:
         codec=video.codec_context.name, width=video.codec_context.width, height=video.codec_context.height,
         frames=video.frames or None, duration_ms=_milliseconds(video),
         frames_per_second=float(video.average_rate) if video.average_rate else None,
-        audio_codec=audio.codec_context.name if audio else None,
-        audio_rate_hz=audio.codec_context.sample_rate if audio else None,
+        audio_codec=(audio.codec_context.name if audio.codec_context else "unknown") if audio else None,
+        audio_rate_hz=audio.codec_context.sample_rate if audio and audio.codec_context else None,
         audio_duration_ms=_milliseconds(audio) if audio else None,
     )  # fmt: skip
 

@@ -1,25 +1,25 @@
 """The content audit: what the staged captions are about, split by split, and whether training may begin."""
 
 import csv
-import hashlib
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from xperience.common.errors import BadDataError
 from xperience.common.layout import ANNOTATION
-from xperience.episode.annotation import Annotation
 from xperience.episode.captions import parse_caption
 from xperience.prepare.balance import Labelled, distances, findings_of, split_contents, unknown_share
 from xperience.prepare.clusters import cluster
 from xperience.prepare.content import AuditRow, ContentAudit, LabelOverlap, Repeated, Thresholds
-from xperience.prepare.look import path_of
 from xperience.prepare.planned import Planned
 from xperience.prepare.vocabulary import UNPARSED, category_of, eight_of
-from xperience.prepare.worker import local_sibling
+from xperience.prepare.workers import Look
 from xperience.selection.document import SPLITS
+
+Reader = Callable[[Path], Look]
 
 PREVIEW_CHARACTERS = 500
 CSV_COLUMNS = (
@@ -33,11 +33,15 @@ NOTE = (
 
 
 def audit(
-    planned: Sequence[Planned], data_root: Path, thresholds: Thresholds, *, clusters: int,
+    planned: Sequence[Planned], data_root: Path, thresholds: Thresholds, read: Reader, *, jobs: int, clusters: int,
     pool: Mapping[str, float] | None, selection_json: str, inputs: Mapping[str, str],
 ) -> ContentAudit:  # fmt: skip
-    """Read every selected episode's caption and judge the splits. `pool`: category to share, where it is known."""
-    rows = [read_row(episode, data_root) for episode in planned]
+    """Read every selected episode's caption, `jobs` at a time, and judge the splits.
+
+    `read` opens an annotation.hdf5 in a worker. `pool`: category to share, where it is known.
+    """
+    with ThreadPoolExecutor(jobs) as threads:
+        rows = list(threads.map(lambda episode: read_row(episode, data_root, read), planned))
     numbers, found = cluster(rows, count=clusters, seed=thresholds.seed)
     rows = [row.model_copy(update={"cluster": number}) for row, number in zip(rows, numbers, strict=True)]
     labelled = [Labelled(row.episode_path.partition("/")[0], row.split, row.category) for row in rows]
@@ -85,32 +89,32 @@ def audit(
     )
 
 
-def read_row(episode: Planned, data_root: Path) -> AuditRow:
+def read_row(episode: Planned, data_root: Path, read: Reader) -> AuditRow:
     """One episode's caption; what cannot be read is `failed` or `missing`, and its category `unparsed`."""
     path = data_root / episode.path / ANNOTATION
-    known = {
+    known: dict[str, Any] = {
         "episode_path": episode.path, "annotation_path": f"{episode.path}/{ANNOTATION}", "split": episode.split,
         "size_band": episode.size_band or "",
     }  # fmt: skip
     if not path.is_file():
         return AuditRow(**known, parse_status="missing", error="no annotation.hdf5")
+    look = read(path)
+    texts = look.texts
+    if texts is None:
+        return AuditRow(**known, parse_status="failed", error=look.fault)
+    known |= {"device_id": texts.device_id, "time_created": texts.time_created}
+    if texts.caption is None:
+        return AuditRow(**known, parse_status="missing", error="no caption")
     try:
-        with Annotation.open(path) as annotation:
-            device, created = _metadata(annotation, "device_id"), _metadata(annotation, "time_created")
-            found = annotation.caption()
-        if found is None:
-            return AuditRow(**known, parse_status="missing", error="no caption", device_id=device, time_created=created)
-        text = _json_of(found[1], path.parent)
-        caption = parse_caption(text)
+        caption = parse_caption(texts.caption)
     except BadDataError as error:
         return AuditRow(**known, parse_status="failed", error=str(error))
-    raw = text.encode() if isinstance(text, str) else text
     category = category_of(caption.main_task)
     return AuditRow(
         **known,
         parse_status="ok",
-        json_bytes=len(raw),
-        caption_sha256=hashlib.sha256(raw).hexdigest(),
+        json_bytes=texts.size_bytes,
+        caption_sha256=texts.sha256,
         main_task=caption.main_task,
         global_summary=caption.global_summary,
         segment_count=len(caption.segments),
@@ -118,29 +122,9 @@ def read_row(episode: Planned, data_root: Path) -> AuditRow:
         actions=sorted(set(caption.action_labels)),
         objects=list(caption.objects),
         interaction_preview=" ".join(caption.interactions)[:PREVIEW_CHARACTERS],
-        device_id=device,
-        time_created=created,
         category=category,
         category_eight=eight_of(category),
     )
-
-
-def _json_of(text: str | bytes, folder: Path) -> str | bytes:
-    """The caption's JSON, also where the data set holds the relative path of a file beside it."""
-    name = path_of(text)
-    if name is None:
-        return text
-    content = local_sibling(folder, name)
-    if content is None:
-        raise BadDataError("the caption's file is not there", where=name)
-    return content
-
-
-def _metadata(annotation: Annotation, name: str) -> str | None:
-    try:
-        return annotation.text(f"metadata/{name}")
-    except BadDataError:
-        return None  # a damaged name is no reason to lose the caption
 
 
 def _counts(names: Iterable[str]) -> dict[str, int]:

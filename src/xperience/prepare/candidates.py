@@ -8,9 +8,7 @@ from contextlib import closing
 from xperience.common.errors import BadDataError
 from xperience.common.layout import ANNOTATION
 from xperience.common.settings import PrepareProbeSettings
-from xperience.episode.annotation import Annotation
 from xperience.episode.captions import parse_caption
-from xperience.episode.ranged import RangedFile
 from xperience.hub.client import Hub
 from xperience.hub.fetch import RangeClient
 from xperience.prepare.hub_file import HubFile, Spent
@@ -18,6 +16,7 @@ from xperience.prepare.probe import probe
 from xperience.prepare.replace import Probed
 from xperience.prepare.usable import purposes_of
 from xperience.prepare.vocabulary import UNKNOWN, category_of
+from xperience.prepare.workers import Workers
 from xperience.selection.algorithm import Candidate
 from xperience.selection.document import PlanFields
 from xperience.selection.swap import Pool
@@ -48,21 +47,21 @@ def _with_categories(
     found: Sequence[Probed], settings: PrepareProbeSettings, parent: PlanFields, pool: Pool, hub: Hub,
     stop: threading.Event,
 ) -> list[Probed]:  # fmt: skip
-    """Read the main task of those that are usable; a worker has opened these files before and lived."""
+    """Read the main task of those that are usable."""
     client = RangeClient(
         hub, parent.repo_sha, streams=settings.download_streams, retries=settings.hub_retries, ended=stop,
         on_bytes=lambda _count: None, on_retry=lambda _reason: None,
     )  # fmt: skip
-    with closing(client), ThreadPoolExecutor(2) as fetching:
+    workers = Workers(timeout_seconds=settings.worker_timeout_seconds, memory_bytes=settings.worker_memory_mib << 20)
+    with closing(client), workers, ThreadPoolExecutor(settings.download_streams) as fetching:
 
         def category(one: Probed) -> Probed:
             if one.why_not:
                 return one
-            identity = pool.identities[f"{one.candidate.path}/{ANNOTATION}"]
+            file = HubFile(client, pool.identities[f"{one.candidate.path}/{ANNOTATION}"], Spent(), fetching)
             try:
-                with Annotation.open(RangedFile(HubFile(client, identity, Spent(), fetching))) as annotation:
-                    caption = annotation.caption()
-                name = category_of(parse_caption(caption[1]).main_task) if caption else ""
+                look = workers.look_at_ranges("texts", file, lambda _name: None)
+                name = category_of(parse_caption((look.texts and look.texts.caption) or "").main_task)
             except BadDataError:
                 name = ""
             return Probed(one.candidate, "", None if name in ("", *UNKNOWN) else name)

@@ -66,6 +66,16 @@ class AnnotationFacts(Facts):
     faults: tuple[str, ...]
 
 
+class Texts(Facts):
+    """What an audit reads: the caption's JSON (None where there is none) with size and hash of its bytes; metadata."""
+
+    caption: str | None
+    size_bytes: int
+    sha256: str | None
+    device_id: str | None
+    time_created: str | None
+
+
 class VideoFacts(Facts):
     """One MP4: its tables, and, where it was read whole, what was counted and decoded."""
 

@@ -1,5 +1,6 @@
 """Look into one file and give its facts; runs in a worker, whose death is an answer too."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,7 +14,7 @@ from xperience.episode.labels import filled_labels, labelled_windows, literal_la
 from xperience.episode.ranged import Range
 from xperience.episode.schema import ANNOTATION_SCHEMA, HANDS, Dataset
 from xperience.episode.timeline import Timeline
-from xperience.prepare.facts import AnnotationFacts, CaptionFacts, MotionFacts, TimelineFacts
+from xperience.prepare.facts import AnnotationFacts, CaptionFacts, MotionFacts, Texts, TimelineFacts
 
 Found = TypeVar("Found")
 
@@ -21,6 +22,7 @@ Found = TypeVar("Found")
 SAMPLE_PLACES = 5
 SAMPLE_ROWS = 32
 LONGEST_PATH = 256
+MOST_GROUPS = 64
 KINDS = {"string": "OSU", "bytes": "SOiu", "float64": "f", "float32": "f", "int64": "iuf", "uint8": "iu"}
 MOTION = ("slam/quat_wxyz", "slam/trans_xyz", *(f"hand_mocap/{side}_joints_3d" for side in HANDS))
 
@@ -49,7 +51,7 @@ def look_at_annotation(annotation: Annotation, around: Around) -> AnnotationFact
     _plan(annotation, around)
     timeline = _attempt(annotation.timeline, "timeline", faults)
     return AnnotationFacts(
-        groups=groups,
+        groups=tuple(name.encode(errors="replace").decode()[:64] for name in groups[:MOST_GROUPS]),
         missing_groups=missing_groups,
         missing=missing,
         unlike_schema=unlike,
@@ -59,6 +61,38 @@ def look_at_annotation(annotation: Annotation, around: Around) -> AnnotationFact
         has_stereo_calibration=_attempt(annotation.stereo_from_body, "calibration", faults) is not None,
         faults=tuple(faults),
     )
+
+
+def look_at_texts(annotation: Annotation, around: Around) -> Texts:
+    """Caption and metadata; BadDataError where the caption cannot be read."""
+
+    def metadata(name: str) -> str | None:
+        return _attempt(lambda: annotation.text(f"metadata/{name}"), name, [])
+
+    found = _caption_of(annotation, around)
+    raw = b"" if found is None else found[1].encode(errors="replace") if isinstance(found[1], str) else found[1]
+    return Texts(
+        caption=None if found is None else raw.decode(errors="replace"),
+        size_bytes=len(raw),
+        sha256=None if found is None else hashlib.sha256(raw).hexdigest(),
+        device_id=metadata("device_id"),
+        time_created=metadata("time_created"),
+    )
+
+
+def _caption_of(annotation: Annotation, around: Around) -> tuple[str, str | bytes, bool] | None:
+    """The key, the JSON, and whether it lay in the annotation itself."""
+    found = annotation.caption()
+    if found is None:
+        return None
+    key, text = found
+    path = _path_of(text)
+    if path is None:
+        return key, text, True
+    content = around.sibling(path)
+    if content is None:
+        raise BadDataError("the caption's file is not there", where=path)
+    return key, content, False
 
 
 def _attempt(read: Callable[[], Found | None], what: str, faults: list[str]) -> Found | None:
@@ -141,23 +175,17 @@ def _timeline_facts(timeline: Timeline) -> TimelineFacts:
 
 
 def _caption_facts(annotation: Annotation, timeline: Timeline | None, around: Around) -> CaptionFacts | None:
-    found = annotation.caption()
+    found = _caption_of(annotation, around)
     if found is None:
         return None
-    key, text = found
-    path = path_of(text)
-    if path is not None:
-        content = around.sibling(path)
-        if content is None:
-            raise BadDataError("the caption's file is not there", where=path)
-        text = content
+    key, text, inline = found
     caption = parse_caption(text)
     frames = 0 if timeline is None else timeline.frames
     spans = None if timeline is None else resolve_caption(caption, timeline)
     actions = spans.actions if spans is not None else ()
     literal = literal_labels(actions, frames)
     return CaptionFacts(
-        key=key, inline=path is None, size_bytes=len(text if isinstance(text, bytes) else text.encode()),
+        key=key, inline=inline, size_bytes=len(text if isinstance(text, bytes) else text.encode()),
         segments=len(caption.segments), actions=len(caption.actions), subtasks=len(caption.subtasks),
         resolved_actions=len(actions), resolved_subtasks=len(spans.subtasks) if spans is not None else 0,
         faults=len(caption.faults), labelled_share=round(literal.share, 4),
@@ -165,7 +193,7 @@ def _caption_facts(annotation: Annotation, timeline: Timeline | None, around: Ar
     )  # fmt: skip
 
 
-def path_of(text: str | bytes) -> str | None:
+def _path_of(text: str | bytes) -> str | None:
     """The text as a relative path, where it is one and no JSON."""
     if len(text) > LONGEST_PATH:
         return None

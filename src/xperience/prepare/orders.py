@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from xperience.prepare.facts import AnnotationFacts, VideoFacts
+from xperience.prepare.facts import AnnotationFacts, Texts, VideoFacts
 
-# A look's facts have some 10 kB.
+# A look's facts have some 10 kB, a caption some 100 kB.
 MOST_MESSAGE_BYTES = 4 << 20
 MOST_SIBLING_BYTES = 64 << 20
 
@@ -18,7 +18,7 @@ class Order(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["annotation", "video"]
+    kind: Literal["annotation", "texts", "video"]
     path: str | None = None
     size_bytes: int = 0
     sampled: bool = False
@@ -42,6 +42,7 @@ class Answer(BaseModel):
 
     annotation: AnnotationFacts | None = None
     video: VideoFacts | None = None
+    texts: Texts | None = None
     fault: str = ""
 
 

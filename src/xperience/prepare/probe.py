@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,6 +20,8 @@ from xperience.prepare.hub_file import HubFile, Spent
 from xperience.prepare.usable import PURPOSES, EpisodeFacts, Purpose, Rules, Verdict, purposes_of, verdict
 from xperience.prepare.workers import Look, Workers
 from xperience.selection.model import SelectedEpisode, Selection
+
+STOP_EVERY_SECONDS = 0.5
 
 
 class ProbedEpisode(Facts):
@@ -96,6 +98,10 @@ def probe(
         episodes = []
         try:
             for number, episode in enumerate(selection.episodes, start=1):
+                for future in futures[episode.path].values():
+                    while not wait([future], timeout=STOP_EVERY_SECONDS).done:
+                        if stop.is_set():
+                            client.interrupt()  # a silent connection would hold it for the hub's whole timeout
                 found = {name: future.result() for name, future in futures[episode.path].items()}
                 episodes.append(_probed(episode, found, rules))
                 done(number)

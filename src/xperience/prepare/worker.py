@@ -21,7 +21,7 @@ from xperience.episode.annotation import Annotation
 from xperience.episode.ranged import Range, RangedFile
 from xperience.episode.video import read_content, read_header
 from xperience.prepare.facts import video_facts
-from xperience.prepare.look import Around, look_at_annotation
+from xperience.prepare.look import Around, look_at_annotation, look_at_texts
 from xperience.prepare.orders import MOST_SIBLING_BYTES, Answer, Ask, Ended, Order, send
 
 
@@ -69,13 +69,19 @@ def look(order: Order, connection: Connection, clock: _Clock) -> Answer:
         file.plan([(0, 64 << 10)])  # a file's first tables and its caption's place lie here
         around = Around(other_end.sibling, file.plan, order.sampled)
         with Annotation.open(file) as annotation:
-            return Answer(annotation=look_at_annotation(annotation, around))
+            return _look_inside(order, annotation, around)
     path = Path(order.path)
     if order.kind == "video":
         return Answer(video=video_facts(*read_content(path)))
     with Annotation.open(path) as annotation:
         around = Around(lambda name: local_sibling(path.parent, name), sampled=order.sampled)
-        return Answer(annotation=look_at_annotation(annotation, around))
+        return _look_inside(order, annotation, around)
+
+
+def _look_inside(order: Order, annotation: Annotation, around: Around) -> Answer:
+    if order.kind == "texts":
+        return Answer(texts=look_at_texts(annotation, around))
+    return Answer(annotation=look_at_annotation(annotation, around))
 
 
 def local_sibling(folder: Path, name: str) -> bytes | None:

@@ -16,14 +16,18 @@ from typing import Literal, Self
 
 from xperience.common.errors import ConfigurationError
 from xperience.episode.ranged import RangeSource
-from xperience.prepare.facts import AnnotationFacts, VideoFacts
+from xperience.prepare.facts import AnnotationFacts, Texts, VideoFacts
 from xperience.prepare.orders import Answer, Ask, Ended, Order, receive
 
 # The kernel ends a worker that is over its time; this much later we no longer wait for the news.
 GRACE_SECONDS = 10.0
+Kind = Literal["annotation", "texts", "video"]
 SILENT = "the worker ended without a word"
 # The token and the store's keys stay out of a process that opens strangers' files.
-KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONPYCACHEPREFIX")
+KEPT_VARIABLES = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH",
+    "PYTHONPYCACHEPREFIX",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Look:
     video: VideoFacts | None = None
     fault: str = ""
     peak_bytes: int = 0
+    texts: Texts | None = None
 
 
 class Workers:
@@ -48,7 +53,8 @@ class Workers:
         environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
         # More threads than one would map memory that the limit counts.
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "xperience.prepare.worker", str(theirs.fileno())]
+        # -P: modules that lie in the current folder, maybe a data root, are not ours.
+        command = [sys.executable, "-P", "-m", "xperience.prepare.worker", str(theirs.fileno())]
         self._process = subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
         return self
@@ -59,14 +65,12 @@ class Workers:
         self._control.close()
         self._process.wait()
 
-    def look_at_file(self, kind: Literal["annotation", "video"], path: Path) -> Look:
+    def look_at_file(self, kind: Kind, path: Path) -> Look:
         """A local file, whole: all rows of the motion, all packets of a video."""
         order = Order(kind=kind, path=str(path), timeout_seconds=self._timeout_seconds, memory_bytes=self._memory_bytes)
         return self._look(order, None, lambda _name: None)
 
-    def look_at_ranges(
-        self, kind: Literal["annotation", "video"], source: RangeSource, sibling: Callable[[str], bytes | None]
-    ) -> Look:
+    def look_at_ranges(self, kind: Kind, source: RangeSource, sibling: Callable[[str], bytes | None]) -> Look:
         """A file that is elsewhere, by as few bytes as will do; what `source` raises is raised here."""
         order = Order(
             kind=kind, size_bytes=source.size_bytes, sampled=True, timeout_seconds=self._timeout_seconds,
@@ -164,7 +168,7 @@ def contents_for(message: Ask, source: RangeSource | None, sibling: Callable[[st
 def look_of(answer: Answer, end: Ended, order: Order) -> Look:
     """The answer of a worker that ended well, else how it died."""
     if end.ended == 0:
-        return Look(answer.annotation, answer.video, answer.fault, end.peak_bytes)
+        return Look(answer.annotation, answer.video, answer.fault, end.peak_bytes, answer.texts)
     if end.ended == -signal.SIGALRM:
         return Look(fault=f"it takes more than {order.timeout_seconds:g} s to read", peak_bytes=end.peak_bytes)
     name = signal.Signals(-end.ended).name if end.ended < 0 else f"exit code {end.ended}"

@@ -1,7 +1,7 @@
 import csv
 import json
+import resource
 import shutil
-import time
 
 import h5py
 import pytest
@@ -54,10 +54,18 @@ def write_caption(root, path, text):
             file["caption"] = text
 
 
+def processor_seconds():
+    """Of this process and of those that it waited for: a busy machine does not count."""
+    own, waited = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + waited.ru_utime + waited.ru_stime
+
+
 def test_balanced_data_passes_with_the_plans_outputs_in_its_columns_within_20_seconds(run, balanced, tmp_path):
-    started = time.monotonic()
+    started = processor_seconds()
     found = audit(run, balanced, tmp_path)
-    assert time.monotonic() - started < 20
+    taken = processor_seconds() - started
+    print(f"\naudit of 128 episodes: {taken:.1f} s of processor time")
+    assert taken < 20
     assert (found.status, found.episode_count, found.findings) == ("pass", 128, [])
     rows = list(csv.DictReader((tmp_path / "audit.csv").open()))
     assert list(rows[0])[:9] == PLAN_COLUMNS
@@ -154,6 +162,20 @@ def test_a_caption_beside_the_annotation_is_read_and_one_outside_of_its_folder_i
     rows = {row.episode_path: row for row in audit(run, root, tmp_path).rows}
     assert rows[PATHS[0]].category == "food_and_drink"
     assert rows[PATHS[1]].parse_status == "failed"
+
+
+def test_hostile_files_cost_their_own_row_alone(run, root, tmp_path):
+    """A link to another episode's caption, and a caption that unpacks to a gigabyte: each is opened in a worker."""
+    with h5py.File(root / PATHS[0] / "annotation.hdf5", "a") as file:
+        del file["caption"]
+        file["caption"] = h5py.ExternalLink(str(root / PATHS[1] / "annotation.hdf5"), "caption")
+    with h5py.File(root / PATHS[2] / "annotation.hdf5", "a") as file:
+        del file["caption"]
+        file.create_dataset("caption", shape=(1,), chunks=(1,), dtype="S1000000000", compression="gzip")
+    rows = {row.episode_path: row for row in audit(run, root, tmp_path).rows}
+    assert [rows[path].parse_status for path in PATHS[:4]] == ["failed", "ok", "failed", "ok"]
+    assert "a link instead of data" in rows[PATHS[0]].error
+    assert rows[PATHS[2]].error
 
 
 def test_two_runs_write_the_same_content_and_under_source_date_epoch_the_same_bytes(

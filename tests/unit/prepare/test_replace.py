@@ -218,3 +218,17 @@ def test_a_parent_whose_files_left_the_hub_is_refused():
     fewer = {identity.path: identity for identity in LISTING if not identity.path.startswith(BY_SPLIT["val"][0])}
     with pytest.raises(BadDataError, match="not at the hub"):
         apply(PARENT, swaps, fewer, parent_sha256="x", inputs={})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param((), "nothing to replace", id="nothing"),
+        pytest.param(("--until-balanced",), "no audit to mend", id="no-audit"),
+        pytest.param(("--episode", "a/ep1", "--purposes", "windows,cooking"), "cooking", id="unknown-purpose"),
+    ],
+)
+def test_the_command_says_what_it_lacks_before_it_asks_the_hub(run, tmp_path, arguments, message):
+    PARENT.write(tmp_path / "selection.json")
+    with pytest.raises(UsageError, match=message):
+        run("prepare", "replace", "--selection-json", tmp_path / "selection.json", *arguments)

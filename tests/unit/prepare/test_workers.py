@@ -124,9 +124,18 @@ def wrong_types(path: Path):
             file[name] = np.full((60, 4), b"x")
 
 
+def ten_thousand_names(path: Path):
+    with h5py.File(path, "a") as file:
+        for number in range(10_000):
+            file.create_group(f"{number:05}" + 200 * "x")
+        file.create_group(b"\xff\xfe")
+        del file["caption"]
+        file["caption"] = 5
+
+
 ANNOTATIONS = {
     no_bytes: "HDF5", random_bytes: "HDF5", half: "truncated", bomb: "memory", a_billion_rows: "no timeline",
-    endless_caption: "caption", circle: "SoftLink", wrong_types: "slam/quat_wxyz",
+    endless_caption: "caption", ten_thousand_names: "not a text", circle: "SoftLink", wrong_types: "slam/quat_wxyz",
 }  # fmt: skip
 
 
@@ -185,9 +194,10 @@ def test_a_worker_that_is_killed_is_a_verdict_and_the_next_one_lives(tmp_path, e
     with Workers(timeout_seconds=30, memory_bytes=MEMORY_BYTES) as workers:
 
         def kill():
-            time.sleep(0.5)
-            for pid in grandchildren(workers._process.pid):
-                os.kill(pid, 11)
+            while not (found := grandchildren(workers._process.pid)):
+                time.sleep(0.1)
+            for pid in found:
+                os.kill(pid, signal.SIGSEGV)
 
         threading.Thread(target=kill).start()
         assert "died of SIGSEGV" in workers.look_at_file("video", path).fault
@@ -233,6 +243,13 @@ def test_where_the_libraries_are_missing_the_command_says_what_to_install(monkey
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"no h5py and no av.*xperience\[episode\]"):
         need_episode_libraries()
+
+
+def test_modules_in_the_current_folder_are_not_loaded(tmp_path, monkeypatch, episode):
+    (tmp_path / "h5py.py").write_text("raise SystemExit('a stranger')")
+    monkeypatch.chdir(tmp_path)
+    with Workers(timeout_seconds=20, memory_bytes=MEMORY_BYTES) as workers:
+        assert workers.look_at_file("annotation", episode / ANNOTATION).fault == ""
 
 
 def test_workers_do_not_have_the_token(monkeypatch, episode):

@@ -7,10 +7,10 @@ from pathlib import Path
 import typer
 
 from xperience import __version__
-from xperience.cli import demo, prepare, relay, select
+from xperience.cli import demo, gates, prepare, prepare_content, prepare_data, relay, select
 from xperience.cli.flags import command
 from xperience.common.errors import ExitCode, XperienceError
-from xperience.common.settings import DemoSettings, RelayRunSettings
+from xperience.common.settings import DemoSettings, GatesSettings, RelayRunSettings
 
 CLICK_USAGE = 2  # what typer exits with where the command line is wrong
 
@@ -19,8 +19,11 @@ app = typer.Typer(name="xperience", no_args_is_help=True, add_completion=False, 
 
 app.add_typer(select.app, name="select")
 app.add_typer(relay.app, name="relay")
+prepare.app.add_typer(prepare_content.app)
+prepare.app.add_typer(prepare_data.app)  # without a name: its commands stand beside the others
 app.add_typer(prepare.app, name="prepare")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
+command(app, "gates", GatesSettings)(gates.gates)
 command(app, "demo", DemoSettings)(demo.demo)
 
 

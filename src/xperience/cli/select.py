@@ -41,7 +41,7 @@ def _facts(selection: Selection) -> dict[str, object]:
         "files": len(selection.files),
         "bytes": f"{selection.size_bytes:,} ({human_bytes(selection.size_bytes)})",
         "pinned": "yes" if selection.pinned else "no: `xperience select pin` adds size and hash of every file",
-        "sha256 of the file": selection.source_sha256,
+        "known by sha256": selection.source_sha256,
     }
 
 

@@ -5,16 +5,18 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xperience import __version__
-from xperience.common.errors import BadDataError
+from xperience.common.errors import BadDataError, UsageError
 from xperience.common.files import write_atomic
 
+Model = TypeVar("Model", bound=BaseModel)
+
 # Left out of the content hash: they say when and where it was made, not what it is.
-VOLATILE = frozenset({"generated_at", "program_version", "host", "content_sha256"})
+VOLATILE = frozenset({"generated_at", "program_version", "host", "data_root", "workspace", "content_sha256"})
 
 
 def now_utc() -> str:
@@ -66,6 +68,11 @@ class Evidence(BaseModel):
         document["content_sha256"] = hashlib.sha256(canonical(document)).hexdigest()
         return document
 
+    @property
+    def known_by(self) -> str:
+        """The content hash: what `inputs` of later artefacts name."""
+        return self.content_sha256 or str(self.document()["content_sha256"])
+
     def write(self, path: Path) -> str:
         """Write atomically; return the content hash."""
         document = self.document()
@@ -80,21 +87,86 @@ class Evidence(BaseModel):
     @classmethod
     def parse(cls, raw: bytes, *, where: str) -> Self:
         """As `read`, from bytes."""
+        return _checked(cls, raw, cls.SCHEMA, where)
+
+
+def artefacts_in(folder: Path) -> dict[str, list[Path]]:
+    """The artefacts of a folder by schema, sorted by name; what is no JSON is not one."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         try:
-            document = json.loads(raw)
-            found = cls.model_validate(document)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise BadDataError(f"not a {cls.SCHEMA} artefact", where=where, why=f"not JSON: {error}") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise BadDataError(f"not a {cls.SCHEMA} artefact", where=where, why=f"{place} {first['msg']}") from error
-        digest = hashlib.sha256(canonical(document)).hexdigest()
-        if document.get("content_sha256") != digest:
-            raise BadDataError(
-                f"content_sha256 of a {cls.SCHEMA} artefact does not match its content",
-                where=where,
-                why=f"recorded {document.get('content_sha256')}, computed {digest}",
-                fix="Somebody edited or damaged it: make it anew.",
-            )
-        return found
+            document = json.loads(path.read_bytes())
+        except ValueError:
+            continue
+        schema = document.get("schema") if isinstance(document, dict) else None
+        if isinstance(schema, str):
+            found.setdefault(schema, []).append(path)
+    return found
+
+
+def artefact_in(folder: Path, schema: str, *, flag: str) -> Path | None:
+    """The folder's artefact of a schema, None where there is none; UsageError where there are two."""
+    found = artefacts_in(folder).get(schema, [])
+    if len(found) > 1:
+        raise UsageError(
+            f"two artefacts of {schema}", where=str(folder), why=", ".join(path.name for path in found),
+            fix=f"Give {flag}, or move the old one away.",
+        )  # fmt: skip
+    return found[0] if found else None
+
+
+class Part(BaseModel):
+    """A part of an artefact: frozen, unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ViewPart(BaseModel):
+    """A part of an artefact of which only some fields are read."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class View(ViewPart):
+    """What one stage reads of another stage's artefact; its other fields are not looked at."""
+
+    SCHEMA: ClassVar[str] = ""
+
+    generated_at: str = ""
+    content_sha256: str = ""
+    inputs: dict[str, str] = Field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read and check schema and content hash; BadDataError names the file and the first fault."""
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise BadDataError(f"no {cls.SCHEMA} artefact", where=str(path), why=str(error.strerror)) from error
+        return _checked(cls, raw, cls.SCHEMA, str(path))
+
+
+def _checked(model: type[Model], raw: bytes, schema: str, where: str) -> Model:
+    """The artefact; BadDataError where it is no JSON, of another schema or shape, or not as it was written."""
+    try:
+        document = json.loads(raw)
+    except ValueError as error:  # no JSON, no UTF-8
+        raise BadDataError(f"not a {schema} artefact", where=where, why=f"not JSON: {error}") from error
+    if isinstance(document, dict) and document.get("schema") != schema:
+        why = f"schema is {document.get('schema')!r}, expected {schema!r}"
+        raise BadDataError(f"not a {schema} artefact", where=where, why=why)
+    try:
+        found = model.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BadDataError(f"not a {schema} artefact", where=where, why=f"{place} {first['msg']}") from error
+    digest = hashlib.sha256(canonical(document)).hexdigest()
+    if document.get("content_sha256") != digest:
+        raise BadDataError(
+            f"content_sha256 of a {schema} artefact does not match its content",
+            where=where,
+            why=f"recorded {document.get('content_sha256')}, computed {digest}",
+            fix="Somebody edited or damaged it: make it anew.",
+        )
+    return found

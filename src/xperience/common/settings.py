@@ -266,3 +266,135 @@ class PrepareCheckSettings(WorkerSettings, UsableSettings, CommonSettings):
     merge: bool = setting(False, "Check nothing: make one report of those of all --shards.")
     output: Path = setting(Path("check.json"), "Where the report goes; a shard's gets -i-of-N.")
     json_output: bool = setting(False, "Print the report as JSON on stdout.", flag="--json")
+
+
+class PlanFolderSettings(Settings):
+    """Where the plan's commands read and write."""
+
+    workspace: Path = setting(Path(), "Folder that relative paths start from.")
+    data_root: Path = setting(Path("xperience10m_128"), "Folder of the staged episodes.", env=("TRAINING_DATA_ROOT",))
+
+    def place(self, path: Path) -> Path:
+        """A path of the command line, from the workspace."""
+        return self.workspace.expanduser() / path.expanduser()
+
+
+class PrepareManifestSettings(PlanFolderSettings):
+    """The episode manifest."""
+
+    selection_json: Path | None = setting(
+        None, "Selection whose split is inherited; without it that of the data root's transfer manifest is."
+    )
+    probe_json: Path | None = setting(None, "What `prepare probe` wrote; found beside --output by its schema.")
+    check_json: Path | None = setting(None, "What `prepare check` wrote; found beside --output by its schema.")
+    purposes: str = setting("windows,actions", "What a usable episode has to be fit for: windows, actions, or both.")
+    max_episodes: int = setting(128, "Refuse data of more episodes than these; 0 takes any number.", ge=0)
+    train_fraction: float | None = setting(
+        None, "Share of train, checked against the split that stands; a fresh one takes 0.75.", ge=0, le=1
+    )
+    val_fraction: float | None = setting(None, "Share of val; a fresh split takes 0.125.", ge=0, le=1)
+    test_fraction: float | None = setting(None, "Share of test; a fresh split takes 0.125.", ge=0, le=1)
+    split_seed: int = setting(7, "Seed of a fresh split; not used where a split stands.")
+    redraw_split: bool = setting(False, "Draw a fresh split: for data without a selection.")
+    output: Path = setting(Path("results/omni_finetune/episode_manifest_128.json"), "Where the manifest goes.")
+    json_output: bool = setting(False, "Print the summary as JSON on stdout.", flag="--json")
+
+
+class PrepareDiscoverSettings(PlanFolderSettings, HubSettings):
+    """Discovery of sources."""
+
+    selection_json: Path | None = setting(None, "Selection to compare the data root with.")
+    repo_id: str = setting("ropedia-ai/xperience-10m", "Repository to list, where no selection names it.")
+    revision: str = setting("main", "Its commit, branch or tag, where no selection names it.")
+    modelscope_endpoint: str = setting("https://www.modelscope.cn", "Address of ModelScope.")
+    target_episodes: int = setting(128, "Whole episodes that a source has to have.", ge=1)
+    skip_modelscope: bool = setting(False, "Do not ask ModelScope.")
+    skip_huggingface: bool = setting(False, "Do not ask the hub.")
+    output: Path = setting(Path("results/omni_finetune/source_discovery_128.json"), "Where the JSON goes.")
+    report_output: Path = setting(
+        Path("results/omni_finetune/DATA_BLOCKER_REPORT_128.md"), "Where the Markdown report goes."
+    )
+    json_output: bool = setting(False, "Print the result as JSON on stdout, without the episodes.", flag="--json")
+
+
+class EvidenceSettings(Settings):
+    """Where the artefacts of all stages lie."""
+
+    evidence: Path = setting(
+        Path("results/omni_finetune"),
+        "Folder of artefacts, found there by their schema; a flag names a single one.",
+    )
+    data_root: Path | None = setting(
+        None, "Staged episodes, to look at them again; without it the artefacts alone are judged.",
+        env=("TRAINING_DATA_ROOT",),
+    )  # fmt: skip
+    selection_json: Path | None = setting(None, "The selection; without it what needs one is not_run.")
+    probe_json: Path | None = setting(None, "What `prepare probe` wrote.")
+    check_json: Path | None = setting(None, "What `prepare check` wrote.")
+    manifest_json: Path | None = setting(None, "What `prepare manifest` wrote.")
+    audit_json: Path | None = setting(None, "What `prepare audit` wrote.")
+    review_json: Path | None = setting(None, "What `prepare review` wrote.")
+    evaluation_json: Path | None = setting(None, "The held-out evaluation.")
+    compatibility_json: Path | None = setting(None, "The compatibility record of Cosmos3-Nano.")
+    post_training_json: Path | None = setting(None, "The post-training run of Cosmos3-Nano.")
+
+    def given(self) -> dict[str, Path]:
+        """Artefacts that a flag names."""
+        named = {name.removesuffix("_json"): getattr(self, name) for name in EvidenceSettings.model_fields
+                 if name.endswith("_json") and name != "selection_json"}  # fmt: skip
+        return {name: path.expanduser() for name, path in named.items() if path is not None}
+
+
+class GatesSettings(EvidenceSettings):
+    """The acceptance gates."""
+
+    step: Literal["prepare", "train", "cosmos-compatibility", "cosmos-post-training", "release"] = setting(
+        "prepare", "The step whose gates are evaluated.", flag="--for"
+    )
+    rehash: bool = setting(False, "Read every staged file again and compare its hash.")
+    output: Path | None = setting(None, "Where the result goes; gates_<step>.json in the evidence folder.")
+    json_output: bool = setting(False, "Print the result as JSON on stdout.", flag="--json")
+
+
+class BalanceSettings(Settings):
+    """When content is out of balance."""
+
+    dominant_share: float = setting(0.40, "Share of a split above which a category dominates it.", gt=0, le=1)
+    pool_margin: float = setting(0.10, "It may exceed the pool's share by this, where the pool is known.", ge=0, le=1)
+    pool_json: Path | None = setting(None, "An audit of a wider pool of episodes: what shares are to be expected.")
+    null_quantile: float = setting(
+        0.95, "Splits differ where their distance is above this quantile of random deals of sessions.", gt=0, lt=1
+    )
+    null_draws: int = setting(2000, "Random deals.", ge=100)
+    unknown_share: float = setting(0.05, "Most episodes without a category, as a share.", ge=0, le=1)
+    clusters: int = setting(8, "Clusters of the cross-check by texts.", ge=2)
+    audit_seed: int = setting(7, "Seed of clusters and random deals.")
+
+
+class PrepareAuditSettings(PlanFolderSettings, BalanceSettings):
+    """The content audit."""
+
+    selection_json: Path | None = setting(
+        None, "Selection that names episodes and splits; without it the data root's transfer manifest does."
+    )
+    manifest_json: Path | None = setting(
+        None, "The episode manifest that it belongs to; found beside --output-json by its schema."
+    )
+    output_json: Path = setting(Path("results/omni_finetune/staged_content_audit_128.json"), "Where the JSON goes.")
+    output_csv: Path = setting(Path("results/omni_finetune/staged_content_audit_128.csv"), "Where the CSV goes.")
+    report_output: Path = setting(
+        Path("results/omni_finetune/STAGED_CONTENT_AUDIT_128.md"), "Where the Markdown goes, and a page beside it."
+    )
+    json_output: bool = setting(False, "Print the result as JSON on stdout, without the rows.", flag="--json")
+
+
+class PrepareReviewSettings(Settings):
+    """The review of a content audit."""
+
+    audit_json: Path = setting(
+        Path("results/omni_finetune/staged_content_audit_128.json"), "The audit that is decided on."
+    )
+    decision: Literal["accept", "accept-with-exception", "reject"] = setting("accept", "The decision.")
+    reviewer: str = setting("", "Who decides.")
+    reason: str = setting("", "Why; needed for everything but accept.")
+    output: Path | None = setting(None, "Where the review goes; audit_review.json beside the audit.")

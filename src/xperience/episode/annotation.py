@@ -123,6 +123,12 @@ class Annotation:
                 return key, self._text(dataset)
         return None
 
+    def text(self, path: str) -> str | None:
+        """A string such as `metadata/device_id`."""
+        dataset = self.dataset(path)
+        found = None if dataset is None else self._text(dataset)
+        return found.decode(errors="replace") if isinstance(found, bytes) else found
+
     def poses(self, rows: slice = ALL) -> Poses | None:
         """`slam`, inverted: the body in the world."""
         turned, moved = self._frames("slam/quat_wxyz", (4,), rows), self._frames("slam/trans_xyz", (3,), rows)

@@ -1,1 +1,1 @@
-"""What lies at the hub or in the data root: probed, checked, described."""
+"""From staged files to training data: what is there, what is usable, which episode is in which split, what is in it."""

@@ -145,7 +145,7 @@ def _caption_facts(annotation: Annotation, timeline: Timeline | None, around: Ar
     if found is None:
         return None
     key, text = found
-    path = _path_of(text)
+    path = path_of(text)
     if path is not None:
         content = around.sibling(path)
         if content is None:
@@ -165,7 +165,7 @@ def _caption_facts(annotation: Annotation, timeline: Timeline | None, around: Ar
     )  # fmt: skip
 
 
-def _path_of(text: str | bytes) -> str | None:
+def path_of(text: str | bytes) -> str | None:
     """The text as a relative path, where it is one and no JSON."""
     if len(text) > LONGEST_PATH:
         return None

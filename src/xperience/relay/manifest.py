@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from xperience.common.evidence import Evidence
 from xperience.relay.ledger import LedgerFile
@@ -31,8 +31,19 @@ class TransferredFile(BaseModel):
         return Verified(self.verified_how, self.etag, self.part_bytes, self.version_id)
 
 
+class TransferredEpisode(BaseModel):
+    """Where the selection put an episode, so that the data root knows its splits by itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    split: str
+    size_band: str
+    rank: int
+
+
 class TransferManifest(Evidence):
-    """Every file of a finished job, sorted by path."""
+    """Every file of a finished job, sorted by path; `episodes` is empty where the selection has none."""
 
     SCHEMA: ClassVar[str] = "xperience.transfer-manifest/1"
 
@@ -41,6 +52,7 @@ class TransferManifest(Evidence):
     revision: str
     store: str
     files: list[TransferredFile]
+    episodes: list[TransferredEpisode] = Field(default_factory=list)
 
 
 class FileFault(BaseModel):

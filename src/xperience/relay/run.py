@@ -15,7 +15,7 @@ from xperience.relay.download_leg import DownloadLeg, DownloadRules
 from xperience.relay.events import Events
 from xperience.relay.ledger import ARRIVED, Ledger, State
 from xperience.relay.locks import hold_leg
-from xperience.relay.manifest import MANIFEST_NAME, TransferManifest, transferred
+from xperience.relay.manifest import MANIFEST_NAME, TransferManifest, TransferredEpisode, transferred
 from xperience.relay.plan import Batch, check_scratch, plan_batches
 from xperience.relay.progress import ETA, FILES, Progress
 from xperience.relay.scratch import Budget, Scratch
@@ -233,12 +233,19 @@ class Relay:
             return False
         manifest = TransferManifest(
             generated_at=now_utc(),
-            inputs={"selection": self.selection.source_sha256},
+            inputs={
+                "selection": self.selection.source_sha256,
+                **({"selection_parent": self.selection.parent_sha256} if self.selection.parent_sha256 else {}),
+            },
             repo_id=self.selection.repo_id,
             repo_type=self.selection.repo_type,
             revision=self.selection.revision,
             store=self.store.target,
             files=sorted((transferred(file) for file in self.ledger.files()), key=lambda file: file.path),
+            episodes=[
+                TransferredEpisode(path=e.path, split=e.split, size_band=e.size_band, rank=e.rank)
+                for e in self.selection.episodes
+            ],
         )
         local: Path = self.scratch.root / MANIFEST_NAME
         manifest.write(local)

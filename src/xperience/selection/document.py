@@ -153,9 +153,9 @@ class PinnedSelection(Evidence, PlanFields):
     replaces: list[Replacement] = Field(default_factory=list)
 
     def selection(self, source_sha256: str = "") -> Selection:
-        """In memory."""
+        """In memory; known by the hash of its content, so that writing it anew changes nothing."""
         pinned = {file.path: file for file in self.files}
-        return _selection(self, source_sha256, pinned, self.inputs.get("selection"))
+        return _selection(self, source_sha256 or self.known_by, pinned, self.inputs.get("selection"))
 
 
 class RepositorySelection(Evidence):
@@ -171,9 +171,9 @@ class RepositorySelection(Evidence):
     files: list[PinnedFile]
 
     def selection(self, source_sha256: str = "") -> Selection:
-        """In memory."""
+        """In memory; known by the hash of its content."""
         files = tuple(SelectedFile(file.path, file.size_bytes, file.sha256, file.git_sha1) for file in self.files)
-        return Selection(self.repo_id, self.repo_type, self.repo_sha, files, (), source_sha256)
+        return Selection(self.repo_id, self.repo_type, self.repo_sha, files, (), source_sha256 or self.known_by)
 
 
 def _selection(

@@ -33,7 +33,8 @@ class SelectedEpisode:
 class Selection:
     """Files in relay order.
 
-    `source_sha256` is the hash of the file that it was read from, `parent_sha256` that of the one it was pinned from.
+    `source_sha256` is what later artefacts know it by (an artefact's content hash, else the file's), `parent_sha256`
+    that of the one it was pinned or made from.
     """
 
     repo_id: str

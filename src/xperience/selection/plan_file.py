@@ -24,7 +24,13 @@ Document = PlanDocument | PinnedSelection | RepositorySelection
 def read_selection(path: Path) -> Selection:
     """Read, check, and bring into memory; BadDataError names the refusal, the file and the fault."""
     raw = read_bytes(path)
-    return parse_document(raw, str(path)).selection(hashlib.sha256(raw).hexdigest())
+    document = parse_document(raw, str(path))
+    return document.selection(identity_of_document(document, raw))
+
+
+def identity_of_document(document: Document, raw: bytes) -> str:
+    """What later artefacts name as their input: an artefact's content hash, else the hash of the file's bytes."""
+    return hashlib.sha256(raw).hexdigest() if isinstance(document, PlanDocument) else document.known_by
 
 
 def read_document(path: Path) -> Document:
@@ -33,8 +39,9 @@ def read_document(path: Path) -> Document:
 
 
 def sha256_of_selection(path: Path) -> str:
-    """Hash of the file's bytes: what `inputs.selection` of later artefacts names."""
-    return hashlib.sha256(read_bytes(path)).hexdigest()
+    """What `inputs.selection` of later artefacts names."""
+    raw = read_bytes(path)
+    return identity_of_document(parse_document(raw, str(path)), raw)
 
 
 def parse_document(raw: bytes, where: str) -> Document:

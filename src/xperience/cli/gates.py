@@ -1,0 +1,39 @@
+"""`xperience gates`."""
+
+from xperience.cli.console import out, print_json, print_table
+from xperience.common.errors import RefusedError
+from xperience.common.settings import EvidenceSettings, GatesSettings
+from xperience.gates.bundle import Bundle, gather
+from xperience.gates.evaluate import evaluate
+
+
+def bundle_of(settings: EvidenceSettings, *, rehash: bool = False) -> Bundle:
+    """The artefacts that the settings name."""
+    return gather(
+        evidence=settings.evidence.expanduser(),
+        given=settings.given(),
+        selection_json=settings.selection_json,
+        data_root=settings.data_root.expanduser() if settings.data_root else None,
+        rehash=rehash,
+    )
+
+
+def gates(settings: GatesSettings) -> None:
+    """Evaluate the acceptance gates that a step needs; 77 where one of them does not pass."""
+    found = evaluate(bundle_of(settings, rehash=settings.rehash), settings.step)
+    output = settings.output or settings.evidence / f"gates_{settings.step}.json"
+    found.write(output.expanduser())
+    if settings.json_output:
+        print_json(found.document())
+    else:
+        rows = [(gate.gate, gate.verdict, gate.detail) for gate in found.gates]
+        print_table(f"gates for {found.step}", ("gate", "verdict", "detail"), rows)
+        for gate in found.gates:
+            for finding in gate.findings:
+                out.print(f"  {gate.gate}: {finding}")
+    failed = [gate for gate in found.gates if gate.due and gate.status != "pass"]
+    if failed:
+        raise RefusedError(
+            f"gates for {found.step} do not pass", where=", ".join(gate.gate for gate in failed),
+            why=f"{failed[0].gate}: {failed[0].verdict}: {failed[0].detail}", fix=f"See {output}.",
+        )  # fmt: skip

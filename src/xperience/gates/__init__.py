@@ -1,0 +1,1 @@
+"""Acceptance gates over the evidence of all stages, and the report."""

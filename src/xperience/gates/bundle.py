@@ -1,0 +1,146 @@
+"""The artefacts that gates look at: found, read and checked once; what is wrong with one is a fact of the bundle."""
+
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel
+
+from xperience.common.errors import UsageError, XperienceError
+from xperience.common.evidence import View, artefact_in
+from xperience.common.files import sha256_of_file
+from xperience.prepare.content import ContentAudit
+from xperience.prepare.data_root import TRANSFER_MANIFEST, DataRoot, look_at
+from xperience.prepare.manifest import EpisodeManifest
+from xperience.prepare.planned import TransferView
+from xperience.prepare.review import AuditReview
+from xperience.prepare.verdicts import CheckView, ProbeView
+from xperience.selection.model import Selection
+from xperience.selection.plan_file import read_selection
+
+Found = TypeVar("Found", bound=BaseModel)
+
+
+class EvaluationView(View):
+    """The held-out evaluation: episodes by id, and each part of its protocol."""
+
+    SCHEMA: ClassVar[str] = "xperience.qwen3-omni-evaluation/1"
+
+    train_episodes: list[str]
+    test_episodes: list[str]
+    protocol: dict[str, bool]
+
+
+class CompatibilityView(View):
+    """The compatibility record of Cosmos3-Nano: level to verdict, the levels that this model needs."""
+
+    SCHEMA: ClassVar[str] = "xperience.cosmos3-nano-compatibility/1"
+
+    model_sha256: str
+    required_levels: list[str]
+    levels: dict[str, str]
+
+
+class PostTrainingView(View):
+    """A post-training run of Cosmos3-Nano; `inputs.compatibility` is the record that it started from."""
+
+    SCHEMA: ClassVar[str] = "xperience.cosmos3-nano-post-training/1"
+
+    model_sha256: str
+
+
+MODELS: dict[str, type[BaseModel]] = {
+    "probe": ProbeView,
+    "check": CheckView,
+    "manifest": EpisodeManifest,
+    "audit": ContentAudit,
+    "review": AuditReview,
+    "evaluation": EvaluationView,
+    "compatibility": CompatibilityView,
+    "post_training": PostTrainingView,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Artefacts by name; `faults` says why one that is there cannot be used, `damaged` has its file's hash."""
+
+    artefacts: dict[str, BaseModel] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
+    selection: Selection | None = None
+    disk: DataRoot | None = None
+    data_root: Path | None = None
+    rehash: bool = False
+
+    def get(self, name: str, model: type[Found]) -> Found | None:
+        """An artefact that is there and whole."""
+        found = self.artefacts.get(name)
+        return found if isinstance(found, model) else None
+
+    def known_by(self, name: str) -> str | None:
+        """The content hash of an artefact, or the selection's identity."""
+        if name == "selection":
+            return self.selection.source_sha256 if self.selection else None
+        return getattr(self.artefacts.get(name), "content_sha256", None)
+
+    def only(self, names: Set[str]) -> "Bundle":
+        """The same with these artefacts alone, so that an early step is not held up by what a later one left."""
+        kept = {name: found for name, found in self.artefacts.items() if name in names}
+        faults = {name: why for name, why in self.faults.items() if name in names}
+        return replace(self, artefacts=kept, faults=faults)
+
+    def evidence_of(self, names: Iterable[str]) -> dict[str, str]:
+        """Hashes of these artefacts: of the content, so that a rerun is equal; of the file where it is damaged."""
+        found = {name: self.known_by(name) or self.damaged.get(name) for name in names}
+        return {name: digest for name, digest in found.items() if digest}
+
+
+def gather(
+    *, evidence: Path, given: dict[str, Path], selection_json: Path | None, data_root: Path | None, rehash: bool
+) -> Bundle:
+    """Read every artefact: those given by name, else those in the evidence folder, told by their schema.
+
+    UsageError where two in the folder have one schema and none is given; a damaged one is a fault, not an error.
+    """
+    paths = _in_folder(evidence, given.keys()) | given
+    disk = look_at(data_root) if data_root is not None else None
+    artefacts: dict[str, BaseModel] = {}
+    faults: dict[str, str] = {}
+    if data_root is not None and disk is not None and disk.has_transfer_manifest:
+        paths["transfer_manifest"] = data_root / TRANSFER_MANIFEST
+    for name, path in sorted(paths.items()):
+        try:
+            artefacts[name] = _read(name, path)
+        except XperienceError as error:
+            faults[name] = str(error)
+    selection = None
+    if selection_json is not None:
+        try:
+            paths["selection"] = selection_json
+            selection = read_selection(selection_json)
+        except XperienceError as error:
+            faults["selection"] = str(error)
+    damaged = {name: sha256_of_file(paths[name]) for name in faults if name in paths and paths[name].is_file()}
+    return Bundle(artefacts, faults, damaged, selection, disk, data_root, rehash)
+
+
+def _read(name: str, path: Path) -> BaseModel:
+    model = TransferView if name == "transfer_manifest" else MODELS[name]
+    if not path.is_file():
+        raise UsageError("no such artefact", where=str(path))
+    reader: Any = model
+    found: BaseModel = reader.read(path)
+    return found
+
+
+def _in_folder(folder: Path, given: Set[str]) -> dict[str, Path]:
+    """Artefacts of a folder, but those that are given."""
+    found = {}
+    for name, model in MODELS.items():
+        if name not in given:
+            path = artefact_in(folder, str(getattr(model, "SCHEMA", "")), flag=f"--{name.replace('_', '-')}-json")
+            if path is not None:
+                found[name] = path
+    return found

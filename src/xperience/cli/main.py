@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from xperience import __version__
-from xperience.cli import demo, gates, prepare, prepare_content, prepare_data, relay, select
+from xperience.cli import demo, gates, prepare, prepare_content, prepare_data, relay, select, windows
 from xperience.cli.flags import command
 from xperience.common.errors import ExitCode, XperienceError
 from xperience.common.settings import DemoSettings, GatesSettings, RelayRunSettings
@@ -22,6 +22,7 @@ app.add_typer(relay.app, name="relay")
 prepare.app.add_typer(prepare_content.app)
 prepare.app.add_typer(prepare_data.app)  # without a name: its commands stand beside the others
 app.add_typer(prepare.app, name="prepare")
+app.add_typer(windows.app, name="windows")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
 command(app, "gates", GatesSettings)(gates.gates)
 command(app, "demo", DemoSettings)(demo.demo)

@@ -11,14 +11,13 @@ from typing import Literal
 from xperience.common.errors import BadDataError
 from xperience.common.layout import ANNOTATION
 from xperience.episode.annotation import Annotation
+from xperience.episode.caption_file import caption_json
 from xperience.episode.captions import parse_caption
 from xperience.prepare.balance import Labelled, distances, findings_of, split_contents, unknown_share
 from xperience.prepare.clusters import cluster
 from xperience.prepare.content import AuditRow, ContentAudit, LabelOverlap, Repeated, Thresholds
-from xperience.prepare.look import path_of
 from xperience.prepare.planned import Planned
 from xperience.prepare.vocabulary import UNPARSED, category_of, eight_of
-from xperience.prepare.worker import local_sibling
 from xperience.selection.document import SPLITS
 
 PREVIEW_CHARACTERS = 500
@@ -100,7 +99,7 @@ def read_row(episode: Planned, data_root: Path) -> AuditRow:
             found = annotation.caption()
         if found is None:
             return AuditRow(**known, parse_status="missing", error="no caption", device_id=device, time_created=created)
-        text = _json_of(found[1], path.parent)
+        text = caption_json(found[1], path.parent)
         caption = parse_caption(text)
     except BadDataError as error:
         return AuditRow(**known, parse_status="failed", error=str(error))
@@ -123,17 +122,6 @@ def read_row(episode: Planned, data_root: Path) -> AuditRow:
         category=category,
         category_eight=eight_of(category),
     )
-
-
-def _json_of(text: str | bytes, folder: Path) -> str | bytes:
-    """The caption's JSON, also where the data set holds the relative path of a file beside it."""
-    name = path_of(text)
-    if name is None:
-        return text
-    content = local_sibling(folder, name)
-    if content is None:
-        raise BadDataError("the caption's file is not there", where=name)
-    return content
 
 
 def _metadata(annotation: Annotation, name: str) -> str | None:

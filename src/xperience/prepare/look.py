@@ -8,6 +8,7 @@ import numpy as np
 
 from xperience.common.errors import BadDataError
 from xperience.episode.annotation import Annotation
+from xperience.episode.caption_file import path_of
 from xperience.episode.captions import parse_caption, resolve_caption
 from xperience.episode.labels import filled_labels, labelled_windows, literal_labels
 from xperience.episode.ranged import Range
@@ -20,7 +21,6 @@ Found = TypeVar("Found")
 # A probe reads this many rows at this many places; with left, right, rotation and position that is 20 requests.
 SAMPLE_PLACES = 5
 SAMPLE_ROWS = 32
-LONGEST_PATH = 256
 KINDS = {"string": "OSU", "bytes": "SOiu", "float64": "f", "float32": "f", "int64": "iuf", "uint8": "iu"}
 MOTION = ("slam/quat_wxyz", "slam/trans_xyz", *(f"hand_mocap/{side}_joints_3d" for side in HANDS))
 
@@ -163,16 +163,6 @@ def _caption_facts(annotation: Annotation, timeline: Timeline | None, around: Ar
         faults=len(caption.faults), labelled_share=round(literal.share, 4),
         labelled_windows=len(labelled_windows(filled_labels(literal))),
     )  # fmt: skip
-
-
-def path_of(text: str | bytes) -> str | None:
-    """The text as a relative path, where it is one and no JSON."""
-    if len(text) > LONGEST_PATH:
-        return None
-    name = (text.decode(errors="replace") if isinstance(text, bytes) else text).strip()
-    parts = name.split("/")
-    is_path = name.endswith(".json") and not set("{}\n\0\\") & set(name) and not {"", ".", ".."} & set(parts)
-    return name if is_path else None
 
 
 def _motion_facts(annotation: Annotation, timeline: Timeline | None, around: Around) -> MotionFacts | None:

@@ -1,4 +1,4 @@
-"""Shards of a check: every N-th episode each, one report each, merged into one."""
+"""Shards of a long job: every N-th episode each, and what a shard is called."""
 
 import re
 from collections.abc import Sequence

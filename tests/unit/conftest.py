@@ -1,11 +1,7 @@
 """A data root of the real selection's sizes, and the command line in this process."""
 
 import pytest
-from evidence_parts import SIZES
-from typer.testing import CliRunner
-
-from xperience.cli.main import app
-from xperience.common.errors import XperienceError
+from evidence_parts import SIZES, call
 
 
 @pytest.fixture(scope="session")
@@ -24,12 +20,4 @@ def sparse_root(tmp_path_factory):
 @pytest.fixture
 def run():
     """`run(*arguments)` runs `xperience …` in this process; an error of ours comes out as one."""
-
-    def call(*arguments, expect=0):
-        done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        if isinstance(done.exception, XperienceError):
-            raise done.exception
-        assert done.exit_code == expect, done.output
-        return done.stdout
-
     return call

@@ -4,11 +4,24 @@ import hashlib
 import json
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from xperience.cli.main import app
+from xperience.common.errors import XperienceError
 from xperience.common.evidence import canonical
 
 DATA = Path(__file__).parents[1] / "data"
 REAL = DATA / "xperience10m_128_episode_selection.json"
 SIZES = json.loads((DATA / "xperience10m_128_sizes.json").read_text())
+
+
+def call(*arguments, expect=0):
+    """`xperience …` in this process; an error of ours comes out as one."""
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if isinstance(done.exception, XperienceError):
+        raise done.exception
+    assert done.exit_code == expect, done.output
+    return done.stdout
 
 
 def write_evidence(path, schema, **fields):
@@ -31,7 +44,7 @@ def judged(path, *, windows=True, actions=True, reason="slam is missing", frames
             "reasons": {purpose: [] if holds else [reason] for purpose, holds in fit.items()},
         },
         "facts": {"annotation": {"timeline": {"frames": frames}}},
-        "files": list(files),
+        "files": dict(files),
     }
 
 

@@ -1,8 +1,9 @@
-"""`xperience gates`."""
+"""`xperience gates` and `xperience report`."""
 
 from xperience.cli.console import out, print_json, print_table
 from xperience.common.errors import RefusedError
-from xperience.common.settings import EvidenceSettings, GatesSettings
+from xperience.common.files import write_atomic
+from xperience.common.settings import EvidenceSettings, GatesSettings, ReportSettings
 from xperience.gates.bundle import Bundle, gather
 from xperience.gates.evaluate import evaluate
 
@@ -37,3 +38,12 @@ def gates(settings: GatesSettings) -> None:
             f"gates for {found.step} do not pass", where=", ".join(gate.gate for gate in failed),
             why=f"{failed[0].gate}: {failed[0].verdict}: {failed[0].detail}", fix=f"See {output}.",
         )  # fmt: skip
+
+
+def report(settings: ReportSettings) -> None:
+    """Write one self-contained page: selection, relay, usable episodes, audit, gates, results."""
+    from xperience.gates.report import page
+
+    bundle = bundle_of(settings)
+    write_atomic(settings.output.expanduser(), page(bundle, settings.step, settings.title))
+    out.print(f"{settings.output}: {len(bundle.artefacts)} artefacts, {len(bundle.faults)} that cannot be used")

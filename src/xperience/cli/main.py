@@ -7,10 +7,20 @@ from pathlib import Path
 import typer
 
 from xperience import __version__
-from xperience.cli import demo, gates, prepare, prepare_content, prepare_data, relay, select, windows
+from xperience.cli import (
+    demo,
+    gates,
+    prepare,
+    prepare_content,
+    prepare_data,
+    prepare_replace,
+    relay,
+    select,
+    windows,
+)
 from xperience.cli.flags import command
 from xperience.common.errors import ExitCode, XperienceError
-from xperience.common.settings import DemoSettings, GatesSettings, RelayRunSettings
+from xperience.common.settings import DemoSettings, GatesSettings, RelayRunSettings, ReportSettings
 
 CLICK_USAGE = 2  # what typer exits with where the command line is wrong
 
@@ -20,11 +30,13 @@ app = typer.Typer(name="xperience", no_args_is_help=True, add_completion=False, 
 app.add_typer(select.app, name="select")
 app.add_typer(relay.app, name="relay")
 prepare.app.add_typer(prepare_content.app)
+prepare.app.add_typer(prepare_replace.app)
 prepare.app.add_typer(prepare_data.app)  # without a name: its commands stand beside the others
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(windows.app, name="windows")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
 command(app, "gates", GatesSettings)(gates.gates)
+command(app, "report", ReportSettings)(gates.report)
 command(app, "demo", DemoSettings)(demo.demo)
 
 

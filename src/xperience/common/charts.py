@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH = 640
-LABEL = 150
-ROW = 26
+# Narrow, so that text in it stays readable on a phone.
+WIDTH = 440
+LABEL = 122
+ROW = 22
 COLOURS = 12
 
 
@@ -45,40 +46,17 @@ def legend(order: Sequence[str]) -> str:
 def bars(rows: Sequence[tuple[str, float, str]], title: str, *, marks: Mapping[str, float] | None = None) -> str:
     """Bars of (name, value, text beside it) from 0; `marks` draws a line at a value of the bar of that name."""
     most = max([value for _, value, _ in rows] + list((marks or {}).values()) + [1e-9])
-    height, room = len(rows) * (ROW + 6) + 4, WIDTH - LABEL - 110
+    height, room = len(rows) * (ROW + 6) + 4, WIDTH - LABEL - 92
     lines = [_open(height, title)]
     for number, (name, value, text) in enumerate(rows):
         top, width = number * (ROW + 6) + 2, max(0.0, value) / most * room
         lines.append(_label(name, top))
         lines.append(f'<rect class="c0" x="{LABEL}" y="{top}" width="{width:.1f}" height="{ROW}"></rect>')
-        lines.append(f'<text class="beside" x="{WIDTH - 104}" y="{top + ROW / 2 + 4:.1f}">{escape(text)}</text>')
+        lines.append(f'<text class="beside" x="{WIDTH - 86}" y="{top + ROW / 2 + 4:.1f}">{escape(text)}</text>')
         mark = (marks or {}).get(name)
         if mark is not None:
             place = LABEL + mark / most * room
             lines.append(f'<line class="mark" x1="{place:.1f}" x2="{place:.1f}" y1="{top - 1}" y2="{top + ROW + 1}"/>')
-    return "".join([*lines, "</svg>"])
-
-
-def curve(series: Mapping[str, Sequence[tuple[float, float]]], title: str) -> str:
-    """Lines through (x, y) points on common axes; the ends of both axes are written."""
-    points = [point for line in series.values() for point in line]
-    if not points:
-        return ""
-    height, left, bottom = 220, 60, 24
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    wide, tall = (max(xs) - min(xs)) or 1.0, (max(ys) - min(ys)) or 1.0
-    lines = [_open(height, title)]
-    for place, (name, line) in enumerate(series.items()):
-        drawn = " ".join(
-            f"{left + (x - min(xs)) / wide * (WIDTH - left - 10):.1f},"
-            f"{8 + (max(ys) - y) / tall * (height - bottom - 16):.1f}"
-            for x, y in line
-        )
-        lines.append(f'<polyline class="l{place % COLOURS}" points="{drawn}"><title>{escape(name)}</title></polyline>')
-    for value, top in ((max(ys), 14), (min(ys), height - bottom)):
-        lines.append(f'<text x="{left - 6}" y="{top}" text-anchor="end">{value:.4g}</text>')
-    lines.append(f'<text x="{left}" y="{height - 6}">{min(xs):.4g}</text>')
-    lines.append(f'<text x="{WIDTH - 10}" y="{height - 6}" text-anchor="end">{max(xs):.4g}</text>')
     return "".join([*lines, "</svg>"])
 
 
@@ -87,5 +65,5 @@ def _open(height: int, title: str) -> str:
 
 
 def _label(name: str, top: float) -> str:
-    shown = name if len(name) <= 22 else f"{name[:21]}…"
+    shown = name if len(name) <= 18 else f"{name[:17]}…"
     return f'<text x="{LABEL - 8}" y="{top + ROW / 2 + 4:.1f}" text-anchor="end">{escape(shown)}</text>'

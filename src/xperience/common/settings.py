@@ -334,6 +334,7 @@ class EvidenceSettings(Settings):
     manifest_json: Path | None = setting(None, "What `prepare manifest` wrote.")
     audit_json: Path | None = setting(None, "What `prepare audit` wrote.")
     review_json: Path | None = setting(None, "What `prepare review` wrote.")
+    relay_json: Path | None = setting(None, "The relay's summary, relay_summary.json of its scratch.")
     evaluation_json: Path | None = setting(None, "The held-out evaluation.")
     compatibility_json: Path | None = setting(None, "The compatibility record of Cosmos3-Nano.")
     post_training_json: Path | None = setting(None, "The post-training run of Cosmos3-Nano.")
@@ -449,3 +450,33 @@ class WindowsVerifySettings(WindowsFolderSettings):
 
 class WindowsStatsSettings(WindowsFolderSettings):
     """`xperience windows stats`."""
+
+
+class PrepareReplaceSettings(PrepareProbeSettings):
+    """Swaps of episodes."""
+
+    episode: list[str] = setting(
+        [], "Episode to swap, <session>/<episode>, repeatable; without any, the unusable ones."
+    )
+    reason: str = setting("", "Why a usable episode that is named shall go.")
+    exclude: list[str] = setting([], "Session that must not come in, repeatable.")
+    probe_json: Path | None = setting(None, "What `prepare probe` wrote: which episodes are not usable.")
+    check_json: Path | None = setting(None, "What `prepare check` wrote; stands before the probe.")
+    until_balanced: bool = setting(False, "Search swaps in train and val that mend the audit of --audit-json.")
+    audit_json: Path | None = setting(None, "The content audit that shall be mended.")
+    most_probes: int = setting(64, "Candidates of one size band that are probed at most.", ge=1)
+    most_swaps: int = setting(32, "Swaps that a search for balance makes at most.", ge=1)
+    output: Path = setting(Path("replacement.json"), "Where the swaps and what they mend are written.")
+    selection_output: Path | None = setting(
+        None, "Where the new selection goes; without it nothing but --output is written."
+    )
+
+
+class ReportSettings(EvidenceSettings):
+    """The report."""
+
+    step: Literal["prepare", "train", "cosmos-compatibility", "cosmos-post-training", "release"] = setting(
+        "release", "The step whose gates are shown.", flag="--for"
+    )
+    title: str = setting("Xperience-10M", "Title of the page.")
+    output: Path = setting(Path("report.html"), "Where the page goes.")

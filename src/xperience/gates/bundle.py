@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from xperience.common.errors import UsageError, XperienceError
-from xperience.common.evidence import View, artefact_in
+from xperience.common.evidence import View, ViewPart, artefact_in
 from xperience.common.files import sha256_of_file
 from xperience.prepare.content import ContentAudit
 from xperience.prepare.data_root import TRANSFER_MANIFEST, DataRoot, look_at
@@ -30,6 +30,7 @@ class EvaluationView(View):
     train_episodes: list[str]
     test_episodes: list[str]
     protocol: dict[str, bool]
+    metrics: dict[str, Any] = Field(default_factory=dict)
 
 
 class CompatibilityView(View):
@@ -48,9 +49,52 @@ class PostTrainingView(View):
     SCHEMA: ClassVar[str] = "xperience.cosmos3-nano-post-training/1"
 
     model_sha256: str
+    metrics: dict[str, Any] = Field(default_factory=dict)
+
+
+class LegView(ViewPart):
+    """One leg of a relay."""
+
+    moved_bytes: int
+    busy_seconds: float
+    bytes_per_second: float
+    retries: dict[str, int]
+
+
+class BatchView(ViewPart):
+    """One batch of a relay."""
+
+    index: int
+    files: int
+    size_bytes: int
+    wall_seconds: float | None
+
+
+class RelayView(View):
+    """The relay's summary: for the report, no gate stands on it."""
+
+    SCHEMA: ClassVar[str] = "xperience.relay-summary/1"
+
+    status: str
+    repo_id: str
+    revision: str
+    store: str
+    files: int
+    size_bytes: int
+    arrived_files: int
+    arrived_bytes: int
+    wall_seconds: float
+    overlap: float
+    download: LegView
+    transfer: LegView
+    hash_mismatches: int
+    peak_scratch_bytes: int
+    scratch_budget_bytes: int
+    batches: list[BatchView]
 
 
 MODELS: dict[str, type[BaseModel]] = {
+    "relay": RelayView,
     "probe": ProbeView,
     "check": CheckView,
     "manifest": EpisodeManifest,

@@ -54,12 +54,10 @@ def _hash_faults(bundle: Bundle, manifest: EpisodeManifest) -> Iterator[str]:
     moved = {file.path: file.sha256 for file in transfer.files} if transfer else {}
     pinned = {file.path: file.sha256 for file in bundle.selection.files} if bundle.selection else {}
     check = bundle.get("check", CheckView)
-    read = {
-        f"{episode.path}/{file.name}": file.sha256
-        for episode in (check.episodes if check else ())
-        for file in episode.files
-        if file.sha256
-    }
+    read: dict[str, str] = {}
+    for checked in check.episodes if check else ():
+        read |= {f"{checked.path}/{name}": file.sha256 for name, file in checked.files.items() if file.sha256}
+        yield from (f"{checked.path}/{name}: {file.fault}" for name, file in checked.files.items() if file.fault)
     for episode in manifest.episodes:
         for file in episode.files:
             path = f"{episode.episode_path}/{file.name}"

@@ -127,7 +127,7 @@ def _episode(planned: Planned, sources: Sources) -> ManifestEpisode:
     found = sources.disk.episodes.get(planned.path, {})
     verdict = sources.verdicts.by_path.get(planned.path)
     checked = planned.path in sources.verdicts.read_in_full
-    hashes = {file.name: file.sha256 for file in verdict.files} if verdict and checked else {}
+    hashes = {name: file.sha256 for name, file in verdict.files.items()} if verdict and checked else {}
     session, _, name = planned.path.partition("/")
     files = [
         ManifestFile(

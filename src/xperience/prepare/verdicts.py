@@ -14,10 +14,10 @@ CHECK_SCHEMA = "xperience.check/1"
 
 
 class FileVerdict(ViewPart):
-    """One file as `prepare check` read it; `sha256` is None where hashing was skipped."""
+    """One file as `prepare check` read it; `sha256` is None where it could not be read."""
 
-    name: str
     sha256: str | None = None
+    fault: str = ""
 
 
 class VerdictView(ViewPart):
@@ -46,12 +46,13 @@ class FactsView(ViewPart):
 
 
 class EpisodeVerdict(ViewPart):
-    """One episode."""
+    """One episode; `intact`, of check alone: its seven files are those of the transfer."""
 
     path: str
+    intact: bool = True
     verdict: VerdictView
     facts: FactsView = FactsView()
-    files: list[FileVerdict] = Field(default_factory=list)
+    files: dict[str, FileVerdict] = Field(default_factory=dict)
 
     @property
     def usable(self) -> dict[str, bool]:

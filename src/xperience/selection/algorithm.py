@@ -139,6 +139,19 @@ def quantile(values: Sequence[int], q: float) -> int:
     return round(values[low] + (values[high] - values[low]) * (place - low))
 
 
+def constants_within(
+    complete: Iterable[Candidate], *, band_bounds: tuple[int, int, int], min_annotation_bytes: int,
+    min_training_bytes: int,
+) -> tuple[Constants, list[Candidate]]:  # fmt: skip
+    """Constants and candidates of a listing under the bounds that a selection recorded."""
+    candidates = [
+        candidate
+        for candidate in complete
+        if candidate.annotation_bytes >= min_annotation_bytes and candidate.training_bytes >= min_training_bytes
+    ]
+    return _constants(candidates, band_bounds, min_annotation_bytes, min_training_bytes), candidates
+
+
 def score(candidate: Candidate, band: str, constants: Constants, seed: int) -> float:
     """Lower is better: distance from the band's median, from the training median, late episodes, a tie-breaker."""
     median = constants.band_medians[band]

@@ -41,7 +41,7 @@ def txt_of(document: PlanFields) -> str:
 
 def document_of(outcome: Outcome, parameters: Parameters, *, repo_id: str, revision: str) -> PlanDocument:
     """The plan's JSON of a selection."""
-    episodes = [_episode(chosen) for chosen in outcome.chosen]
+    episodes = [episode_of(chosen) for chosen in outcome.chosen]
     constants = outcome.constants
     return PlanDocument(
         status="pass",
@@ -69,13 +69,14 @@ def document_of(outcome: Outcome, parameters: Parameters, *, repo_id: str, revis
         rejected_counts=outcome.rejected,
         annotation_size_summary_complete=_sizes([candidate.annotation_bytes for candidate in outcome.complete]),
         training_size_summary_complete=_sizes([candidate.training_bytes for candidate in outcome.complete]),
-        selected_summary=_summary(episodes, parameters),
+        selected_summary=summary_of(episodes, parameters.windows_per_episode),
         selected_episodes=episodes,
         download_files=[path for episode in episodes for path in episode.download_files],
     )
 
 
-def _episode(chosen: Chosen) -> PlanEpisode:
+def episode_of(chosen: Chosen) -> PlanEpisode:
+    """The plan's record of an episode."""
     candidate: Candidate = chosen.candidate
     return PlanEpisode(
         episode_path=candidate.path,
@@ -115,7 +116,9 @@ def _sizes(values: list[int]) -> SizeSummary:
     )
 
 
-def _summary(episodes: list[PlanEpisode], parameters: Parameters) -> PlanSummary:
+def summary_of(episodes: list[PlanEpisode], windows_per_episode: int) -> PlanSummary:
+    """Counts and sums over the episodes."""
+
     def sessions(split: str) -> set[str]:
         return {episode.top_level_session for episode in episodes if episode.split == split}
 
@@ -131,8 +134,8 @@ def _summary(episodes: list[PlanEpisode], parameters: Parameters) -> PlanSummary
         estimated_download_human_excluding_visualization_rrd=human_bytes(training),
         estimated_annotation_bytes=annotations,
         estimated_annotation_human=human_bytes(annotations),
-        estimated_windows_at_configured_limit=len(episodes) * parameters.windows_per_episode,
-        windows_per_episode=parameters.windows_per_episode,
+        estimated_windows_at_configured_limit=len(episodes) * windows_per_episode,
+        windows_per_episode=windows_per_episode,
         train_sessions_overlap_val=sorted(sessions("train") & sessions("val")),
         train_sessions_overlap_test=sorted(sessions("train") & sessions("test")),
         val_sessions_overlap_test=sorted(sessions("val") & sessions("test")),

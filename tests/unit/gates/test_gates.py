@@ -75,9 +75,18 @@ def test_staged_fails_where_an_episode_lies_there_that_nobody_selected(chain):
 def test_staged_fails_where_no_hash_was_proven(chain):
     chain.write_transfer(files=[])
     chain.write_check()
-    rewrite(chain.evidence / "check.json", lambda document: [e.update(files=[]) for e in document["episodes"]])
+    rewrite(chain.evidence / "check.json", lambda document: [e.update(files={}) for e in document["episodes"]])
     chain.write_manifest()
     assert "proven its hash" in failing(chain, "prepare")["staged"][1]
+
+
+def test_staged_fails_on_what_the_check_found_wrong_with_a_file(chain):
+    def damage(document):
+        document["episodes"][2]["files"]["fisheye_cam0.mp4"]["fault"] = "sha256 is not the manifest's"
+
+    rewrite(chain.evidence / "check.json", damage)
+    chain.write_manifest()
+    assert "fisheye_cam0.mp4: sha256 is not the manifest's" in failing(chain, "prepare")["staged"][1]
 
 
 def test_a_swapped_file_of_the_same_size_and_date_is_found(chain):

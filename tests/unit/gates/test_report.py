@@ -1,0 +1,102 @@
+import re
+import shutil
+from html.parser import HTMLParser
+
+SECTIONS = (
+    "Gates", "Selection", "Relay", "Usable episodes", "Content audit", "Qwen3-Omni: held-out evaluation",
+    "Cosmos3-Nano", "Evidence",
+)  # fmt: skip
+VOID = {"meta", "link", "br", "line", "!doctype"}
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes; `open` holds what was not closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.wrong = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+def text_of(page):
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+def test_the_page_shows_every_stage_and_the_verdicts(chain):
+    chain.write_relay()
+    page = chain.report().read_text()
+    for section in SECTIONS:
+        assert f"<h2>{section}</h2>" in page
+    text = text_of(page)
+    assert "32 episodes 32 sessions 24 / 4 / 4 train / val / test" in text
+    assert "25.0 MB/s" in text
+    assert "timeout: 2" in text
+    assert "all pass" in text
+    assert "accept by A. Person" in text
+    assert page.count('class="pass">pass</td>') == 9
+
+
+def test_the_page_needs_no_other_host_and_is_well_formed(chain):
+    chain.write_relay()
+    found = Tags(chain.report().read_text())
+    assert found.open == []
+    assert found.wrong == []
+    for tag, attributes in found.tags:
+        assert tag not in ("script", "iframe", "img", "object", "embed")
+        for name in ("src", "href", "xlink:href", "action", "srcset"):
+            assert attributes.get(name, "data:").startswith("data:")
+        assert not any(name.startswith("on") for name in attributes)
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in [a for t, a in found.tags]
+    assert "url(" not in chain.report().read_text()
+
+
+def test_what_fails_and_what_is_not_there_is_shown(chain):
+    chain.write_check(e5={"actions": False})
+    chain.write_manifest()
+    (chain.evidence / "evaluation.json").unlink()
+    text = text_of(chain.report().read_text())
+    assert "do not pass" in text
+    assert "31 of 32 usable" in text
+    assert "Not usable: 1" in text
+    assert f"{chain.episodes[5]} {chain.splits[chain.episodes[5]]} windows slam is missing" in text
+    assert "not there: no evaluation yet" in text
+    assert "not there: relay_summary.json" in text
+
+
+def test_an_exception_and_a_void_review_are_said(chain):
+    chain.write_audit(status="fail", decision="accept-with-exception", reason="nothing else in the pool")
+    text = text_of(chain.report().read_text())
+    assert "pass (exception)" in text
+    assert "nothing else in the pool" in text
+    kept = (chain.evidence / "review.json").read_bytes()
+    chain.write_audit(status="pass")
+    (chain.evidence / "review.json").write_bytes(kept)
+    assert "(void: of another audit)" in text_of(chain.report().read_text())
+
+
+def test_texts_from_outside_are_escaped(chain):
+    hostile = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+    chain.write_check(e5={"actions": False, "reason": hostile})
+    chain.write_manifest()
+    page = chain.report("--title", hostile).read_text()
+    assert not {"script", "img"} & {tag for tag, _ in Tags(page).tags}
+    assert "&lt;script&gt;" in page
+
+
+def test_an_empty_folder_gives_a_page_too(chain):
+    shutil.rmtree(chain.evidence)
+    assert text_of(chain.report().read_text()).count("not there:") == 5
+
+
+def test_the_same_artefacts_give_the_same_bytes_under_source_date_epoch(chain, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    assert chain.report().read_bytes() == chain.report().read_bytes()

@@ -17,7 +17,7 @@ from xperience.windows.dataset import ARTEFACT, WindowsDataset, assemble
 from xperience.windows.media import EpisodeMedia, finished
 from xperience.windows.recipe import LabelRecipe, MediaRecipe
 from xperience.windows.source import SourceEpisode, Sources, read_sources
-from xperience.windows.worker import Answer, Order
+from xperience.windows.worker import FULL, Answer, Order
 
 POLL_SECONDS = 0.2
 
@@ -54,7 +54,6 @@ def build(
         dataset = _assembled(
             output, sources, [marker for marker in markers if marker], labels, media, settings, stop, done
         )
-        dataset.write(output / ARTEFACT)
     elif settings.merge:
         raise TryAgainError(
             "media are missing", where=missing[0].path, why=f"{len(missing)} of {len(markers)} episodes",
@@ -67,14 +66,23 @@ def _assembled(
     output: Path, sources: Sources, markers: Sequence[EpisodeMedia], labels: LabelRecipe, media: MediaRecipe,
     settings: WindowsBuildSettings, stop: threading.Event, done: Callable[[str, int, int], None],
 ) -> WindowsDataset:  # fmt: skip
+    """The artefact, written; NoSpaceError where the disk is full."""
+
     def labelled(number: int) -> None:
         if stop.is_set():
             raise StoppedError("stopped before the index", where=str(output), fix="Run the same command again.")
         done("labels", number, len(sources.episodes))
 
-    return assemble(
-        output, sources, markers, labels=labels, media=media, uncapped_test=settings.uncapped_test, done=labelled
-    )
+    try:
+        dataset = assemble(
+            output, sources, markers, labels=labels, media=media, uncapped_test=settings.uncapped_test, done=labelled
+        )
+        dataset.write(output / ARTEFACT)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise NoSpaceError("no space for the index", where=str(output), why=str(error)) from error
+    return dataset
 
 
 def _build_all(

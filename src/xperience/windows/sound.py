@@ -87,9 +87,11 @@ def _read(container: av.container.InputContainer, camera: str, t_ns: NDArray[np.
         raise BadDataError("no video beside the sound", where=camera)
     seconds = np.sort(np.array(ticks, dtype=np.float64)) * float(video.time_base)
     since_first = seconds - seconds[0]
-    samples, runs = blocks.laid_out(float(seconds[0]), length=round((since_first[-1] + 1 / 20) * HERTZ))
+    both = min(len(seconds), len(t_ns))
+    frame_seconds = float(since_first[-1]) / max(len(seconds) - 1, 1)  # the last frame lasts as long as the others
+    samples, runs = blocks.laid_out(float(seconds[0]), length=round((since_first[-1] + frame_seconds) * HERTZ))
     peak = peak_of(samples)
-    drift_ms = round(float(since_first[-1] - (t_ns[min(len(ticks), len(t_ns)) - 1] - t_ns[0]) / 1e9) * 1000)
+    drift_ms = round(float(since_first[both - 1] - (t_ns[both - 1] - t_ns[0]) / 1e9) * 1000)
     status: Status = "damaged" if fault else "absent" if not runs else "silent" if peak < SILENT_PEAK else "sound"
     facts = SoundFacts(
         status=status, camera=camera, codec=audio.codec_context.name, source_hertz=audio.codec_context.sample_rate,

@@ -15,6 +15,8 @@ from xperience.windows.media import build_media
 from xperience.windows.recipe import MediaRecipe
 from xperience.windows.source import SourceEpisode
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 class Order(Part):
     """One episode, and where its media go."""
@@ -41,7 +43,7 @@ def carry_out(order: Order) -> Answer:
     except BadDataError as error:
         fault = str(error)
     except OSError as error:
-        fault, no_space = str(error), error.errno in (errno.ENOSPC, errno.EDQUOT)
+        fault, no_space = str(error), error.errno in FULL
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return Answer(
         fault=fault, no_space=no_space, cpu_seconds=usage.ru_utime + usage.ru_stime, peak_bytes=usage.ru_maxrss * 1024

@@ -14,9 +14,10 @@ import threading
 import time
 from pathlib import Path
 
+from xperience.prepare.shards import Shard
+
 from xperience.common.settings import PrepareCheckSettings
 from xperience.prepare.check import check
-from xperience.prepare.shards import Shard
 from xperience.standin.genuine import write_genuine_repository
 
 COPY_BYTES = 16 << 20

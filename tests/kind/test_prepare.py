@@ -3,7 +3,7 @@
 import json
 
 from conftest import ROOT, Cluster
-from test_relay import SMALL_PARTS, install, merged, s3, ssh
+from test_relay import install, merged, s3, ssh
 
 CHART = ROOT / "charts" / "prepare"
 
@@ -37,7 +37,7 @@ def test_shards_bring_and_check_what_lies_in_s3_and_the_gates_pass(cluster):
     source = {**{k: v for k, v in store["store"]["s3"].items() if k != "writerSecret"}}
     job = prepare(
         cluster, "good", {"data": {"claim": "training"}, "source": {"s3": source}, "check": {"shards": 2}},
-        {"settings": SMALL_PARTS},
+        {"settings": {"chunk_size_mib": 1, "chunk_threshold_mib": 1}},
     )  # fmt: skip
     cluster.complete(job)
     found = verdicts(cluster, job)

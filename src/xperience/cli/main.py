@@ -16,6 +16,7 @@ from xperience.cli import (
     relay,
     select,
     status,
+    windows,
 )
 from xperience.cli.console import terminate_with
 from xperience.cli.flags import command
@@ -30,7 +31,7 @@ from xperience.common.settings import (
 
 CLICK_USAGE = 2  # what typer exits with where the command line is wrong
 # Libraries of the extras; the relay's requirements have none of them.
-OPTIONAL = frozenset({"av", "h5py", "jinja2", "numpy", "sklearn"})
+OPTIONAL = frozenset({"av", "h5py", "jinja2", "numpy", "pyarrow", "sklearn"})
 
 app = typer.Typer(name="xperience", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -42,6 +43,7 @@ prepare.app.add_typer(prepare_run.app)
 prepare.app.add_typer(prepare_replace.app)
 prepare.app.add_typer(prepare_data.app)  # without a name: its commands stand beside the others
 app.add_typer(prepare.app, name="prepare")
+app.add_typer(windows.app, name="windows")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
 command(app, "gates", GatesSettings)(gates.gates)
 command(app, "report", ReportSettings)(gates.report)

@@ -92,9 +92,9 @@ def _print_probe(report: "ProbeReport", output: Path) -> None:
 def check_data_root(settings: PrepareCheckSettings) -> None:
     """Hash every staged file against the transfer manifest and look into it; exit 65 where an episode fails."""
     need_episode_libraries()
+    from xperience.common.shards import Shard, shard_of
     from xperience.prepare.check import check
     from xperience.prepare.merge import merge_shards
-    from xperience.prepare.shards import Shard, shard_of
 
     configure_log(settings.log_format, settings.log_level)
 

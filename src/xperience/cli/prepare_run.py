@@ -39,8 +39,8 @@ def run(settings: PrepareRunSettings) -> None:
 
     Of several shards each checks its share; shard 0 waits for the others and does the rest.
     """
+    from xperience.common.shards import Shard, shard_of
     from xperience.prepare.merge import merge_shards
-    from xperience.prepare.shards import Shard, shard_of
 
     configure_log(settings.log_format, settings.log_level)
     shard = shard_of(settings.shard if settings.shards > 1 else "", settings.shards)

@@ -12,6 +12,7 @@ from xperience.common.errors import BadDataError, TryAgainError, UsageError, Xpe
 from xperience.common.log import configure_log
 from xperience.common.metrics import serve_metrics
 from xperience.common.settings import RelayPullSettings, RelayRunSettings, RelayStatusSettings, SshAccessSettings
+from xperience.common.shards import shard_of
 from xperience.common.signals import stop_on_signal
 from xperience.common.sizes import human_bytes, human_rate, human_seconds
 from xperience.hub.opening import open_hub
@@ -24,7 +25,7 @@ from xperience.relay.scratch import Scratch
 from xperience.relay.status import relay_status
 from xperience.relay.summary import RelaySummary
 from xperience.relay.verify import verify_store
-from xperience.selection.shards import Shard
+from xperience.selection.shards import share_of
 from xperience.store import ssh_access
 from xperience.store.opening import open_store
 
@@ -41,7 +42,7 @@ def _run(settings: RelayRunSettings) -> None:
     with stop_on_signal() as asked_to_stop, reporting(settings, "relay", "running") as reporter, ProgressView() as view:
         selection = open_selection(settings)
         save_settings(settings)
-        sharers = Shard.parse(settings.shard).count
+        sharers = shard_of(settings.shard, 1).count
         hub = open_hub(settings, selection.repo_id, selection.repo_type, sharers=sharers)
 
         def show(now: Snapshot) -> None:
@@ -85,7 +86,7 @@ def _summary_line(summary: RelaySummary) -> str:
 
 def _plan(settings: RelayRunSettings) -> None:
     selection = open_selection(settings, offline=settings.offline, keep=False)
-    plan = dry_run(Shard.parse(settings.shard).of(selection), settings)
+    plan = dry_run(share_of(selection, shard_of(settings.shard, 1)), settings)
     if settings.json_output:
         print_json(plan.document())
         return
@@ -177,7 +178,7 @@ def pull(settings: RelayPullSettings) -> None:
     configure_log(settings.log_format, settings.log_level)
     if settings.metrics_port is not None:
         serve_metrics(settings.metrics_port)
-    shard = Shard.parse(settings.shard, settings.shards)
+    shard = shard_of(settings.shard, settings.shards)
     root = settings.data_root.expanduser()
     with stop_on_signal() as asked_to_stop, reporting(settings, "pull", "running") as reporter:
 
@@ -190,14 +191,15 @@ def pull(settings: RelayPullSettings) -> None:
             whole = found.run() or wait_for_manifest(
                 root, seconds=settings.wait_for_shards_seconds if shard.count > 1 else 0.0, stop=asked_to_stop
             )
-        line = f"pull complete: {human_bytes(found.size_bytes)} of shard {shard} verified in {root}"
+        share = f"of shard {shard.name} " if shard.name else ""
+        line = f"pull complete: {human_bytes(found.size_bytes)} {share}verified in {root}"
         if not whole:
             raise TryAgainError("files of other shards are not there yet", where=str(root), fix="Run the other shards.")
         if reporter:
             reporter.tell("PullComplete", line, state="running")
     terminate_with(line)
     if settings.json_output:
-        print_json({"data_root": str(root), "shard": str(shard), "size_bytes": found.size_bytes})
+        print_json({"data_root": str(root), "shard": shard.name, "size_bytes": found.size_bytes})
     else:
         out.print(line)
 
@@ -250,7 +252,7 @@ def _preflight(settings: RelayRunSettings) -> None:
     selection = open_selection(settings, offline=True)
     checks = [
         *hub_checks(open_hub(settings, selection.repo_id, selection.repo_type), selection),
-        scratch_check(settings, Shard.parse(settings.shard).of(selection)),
+        scratch_check(settings, share_of(selection, shard_of(settings.shard, 1))),
     ]
     try:
         with open_store(settings, scratch=settings.relay_root.expanduser()) as store:

@@ -159,6 +159,11 @@ class Annotation:
         found = self._frames("full_body_mocap/keypoints", (52, 3), rows)
         return None if found is None else found.astype(np.float32)
 
+    def contacts(self, rows: slice = ALL) -> NDArray[np.float32] | None:
+        """`full_body_mocap/contacts`: (R, 21), continuous, of the body's joints 1 to 21 in SMPL-H's order."""
+        found = self._frames("full_body_mocap/contacts", (21,), rows)
+        return None if found is None else found.astype(np.float32)
+
     def stereo_from_body(self) -> Floats | None:
         """`calibration/cam01/T_c0_b`: (4, 4), the stereo-left camera from the body."""
         dataset = self.dataset("calibration/cam01/T_c0_b")

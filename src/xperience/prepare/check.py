@@ -11,8 +11,8 @@ from xperience.common.errors import BadDataError
 from xperience.common.evidence import Evidence
 from xperience.common.layout import ANNOTATION, TRAINING_FILES
 from xperience.common.settings import PrepareCheckSettings
+from xperience.common.shards import Shard
 from xperience.prepare.facts import Facts
-from xperience.prepare.shards import Shard
 from xperience.prepare.staged import StagedEpisode, StagedFile, hash_file, read_data_root
 from xperience.prepare.usable import PURPOSES, EpisodeFacts, Purpose, Rules, Verdict, purposes_of, verdict
 from xperience.prepare.workers import Look, Workers

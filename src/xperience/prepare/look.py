@@ -9,6 +9,7 @@ import numpy as np
 
 from xperience.common.errors import BadDataError
 from xperience.episode.annotation import Annotation
+from xperience.episode.caption_file import path_of
 from xperience.episode.captions import parse_caption, resolve_caption
 from xperience.episode.labels import filled_labels, labelled_windows, literal_labels
 from xperience.episode.ranged import Range
@@ -21,7 +22,6 @@ Found = TypeVar("Found")
 # A probe reads this many rows at this many places; with left, right, rotation and position that is 20 requests.
 SAMPLE_PLACES = 5
 SAMPLE_ROWS = 32
-LONGEST_PATH = 256
 MOST_GROUPS = 64
 KINDS = {"string": "OSU", "bytes": "SOiu", "float64": "f", "float32": "f", "int64": "iuf", "uint8": "iu"}
 MOTION = ("slam/quat_wxyz", "slam/trans_xyz", *(f"hand_mocap/{side}_joints_3d" for side in HANDS))
@@ -86,7 +86,7 @@ def _caption_of(annotation: Annotation, around: Around) -> tuple[str, str | byte
     if found is None:
         return None
     key, text = found
-    path = _path_of(text)
+    path = path_of(text)
     if path is None:
         return key, text, True
     content = around.sibling(path)
@@ -191,16 +191,6 @@ def _caption_facts(annotation: Annotation, timeline: Timeline | None, around: Ar
         faults=len(caption.faults), labelled_share=round(literal.share, 4),
         labelled_windows=len(labelled_windows(filled_labels(literal))),
     )  # fmt: skip
-
-
-def _path_of(text: str | bytes) -> str | None:
-    """The text as a relative path, where it is one and no JSON."""
-    if len(text) > LONGEST_PATH:
-        return None
-    name = (text.decode(errors="replace") if isinstance(text, bytes) else text).strip()
-    parts = name.split("/")
-    is_path = name.endswith(".json") and not set("{}\n\0\\") & set(name) and not {"", ".", ".."} & set(parts)
-    return name if is_path else None
 
 
 def _motion_facts(annotation: Annotation, timeline: Timeline | None, around: Around) -> MotionFacts | None:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from xperience.common.errors import BadDataError, UsageError
+from xperience.common.shards import Shard
 from xperience.prepare.check import CheckReport, report_of
-from xperience.prepare.shards import Shard
 
 
 def merge_shards(output: Path, shards: int) -> CheckReport:

@@ -10,7 +10,6 @@ import os
 import resource
 import signal
 import socket
-import stat
 import sys
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from xperience.common.errors import BadDataError
 from xperience.episode.annotation import Annotation
+from xperience.episode.caption_file import local_sibling
 from xperience.episode.ranged import Range, RangedFile
 from xperience.episode.video import read_content, read_header
 from xperience.prepare.facts import video_facts
@@ -82,20 +82,6 @@ def _look_inside(order: Order, annotation: Annotation, around: Around) -> Answer
     if order.kind == "texts":
         return Answer(texts=look_at_texts(annotation, around))
     return Answer(annotation=look_at_annotation(annotation, around))
-
-
-def local_sibling(folder: Path, name: str) -> bytes | None:
-    """The content of a plain file in the folder; None where there is none, or where it would lie elsewhere."""
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        return None
-    try:
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_SIBLING_BYTES:
-            return None
-        return path.read_bytes()
-    except OSError:
-        return None
 
 
 def limit(order: Order) -> None:

@@ -10,9 +10,9 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from xperience.common.evidence import Evidence
+from xperience.common.shards import Shard
 from xperience.common.transfer import MANIFEST_NAME, TransferManifest, Transferred, TransferredFile
 from xperience.relay.ledger import LedgerFile
-from xperience.selection.shards import Shard
 from xperience.store.base import Verified
 
 PART_PREFIX = MANIFEST_NAME.removesuffix("json") + "part-"

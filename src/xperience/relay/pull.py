@@ -14,6 +14,7 @@ from pathlib import Path
 from xperience.common.errors import BadDataError, NoSpaceError, StoppedError, UnavailableError
 from xperience.common.files import sha256_of_file, sync_folder, write_atomic
 from xperience.common.settings import RelayPullSettings
+from xperience.common.shards import Shard
 from xperience.common.sizes import human_bytes
 from xperience.common.transfer import MANIFEST_NAME, TransferManifest
 from xperience.relay.events import Events
@@ -22,7 +23,7 @@ from xperience.relay.locks import hold_leg
 from xperience.relay.plan import plan_batches
 from xperience.relay.progress import Progress
 from xperience.selection.model import SelectedEpisode, SelectedFile, Selection
-from xperience.selection.shards import Shard
+from xperience.selection.shards import share_of
 from xperience.store.base import Phase, Store
 
 STATE_FOLDER = ".xperience-pull"
@@ -76,7 +77,7 @@ class Pull:
         return sum(totals[state][1] for state in ARRIVED), sum(size for _, size in totals.values())
 
     def _load(self, manifest: TransferManifest) -> None:
-        share = self.shard.of(selection_of(manifest))
+        share = share_of(selection_of(manifest), self.shard)
         self.ledger.bind(repository=manifest.repo_id, revision=manifest.revision, store=self.store.target)
         self.ledger.load(plan_batches(share, max_bytes=float("inf"), max_episodes=len(share.files) + 1))
         for file in self.ledger.files():
@@ -129,7 +130,7 @@ class Pull:
             raise StoppedError("stopped", where=file.path, fix="Run the same command again: it goes on.")
         self.ledger.set(file.path, State.DOWNLOADING)
         self.incoming.mkdir(parents=True, exist_ok=True)
-        group = f"pull/{self.shard}/{file.path}"
+        group = f"pull/{self.shard.index}-of-{self.shard.count}/{file.path}"
         with self.progress.download.working():
             job = self.store.start_fetch(
                 self.incoming, file.path, size_bytes=file.size_bytes, streams=streams, group=group

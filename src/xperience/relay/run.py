@@ -10,6 +10,7 @@ from typing import Any
 from xperience.common.errors import StoppedError, UnavailableError, XperienceError
 from xperience.common.evidence import now_utc
 from xperience.common.settings import RelayRunSettings
+from xperience.common.shards import shard_of
 from xperience.common.sizes import GIB, MIB
 from xperience.common.transfer import MANIFEST_NAME, TransferManifest, TransferredEpisode
 from xperience.hub.client import Hub
@@ -25,7 +26,7 @@ from xperience.relay.summary import RelaySummary, Status, summarise
 from xperience.relay.transfer_leg import TransferLeg, TransferRules
 from xperience.relay.verify import read_parts, rebuild
 from xperience.selection.model import Selection
-from xperience.selection.shards import Shard
+from xperience.selection.shards import share_of
 from xperience.store.base import Store
 
 SUMMARY_NAME = "relay_summary.json"
@@ -66,8 +67,8 @@ class Relay:
         show: Callable[[Snapshot], None] = lambda _snapshot: None,
     ) -> None:  # fmt: skip
         self.settings, self.hub, self.store, self.show = settings, hub, store, show
-        self.shard = Shard.parse(settings.shard)
-        self.selection = self.shard.of(selection)
+        self.shard = shard_of(settings.shard, 1)
+        self.selection = share_of(selection, self.shard)
         self.scratch = Scratch(settings.relay_root.expanduser().absolute())
         self.progress = Progress()
         self.progress.note_deadline(settings.deadline_seconds)

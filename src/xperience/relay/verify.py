@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from xperience.common.errors import BadDataError
+from xperience.common.shards import Shard
 from xperience.common.transfer import MANIFEST_NAME, TransferManifest, TransferredFile
 from xperience.relay.ledger import Ledger, LedgerFile, State
 from xperience.relay.manifest import (
@@ -14,7 +15,6 @@ from xperience.relay.manifest import (
     recorded,
 )
 from xperience.relay.progress import Leg
-from xperience.selection.shards import Shard
 from xperience.store.base import Store
 
 

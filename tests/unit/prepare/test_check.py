@@ -11,10 +11,10 @@ from xperience.common.errors import BadDataError, StoppedError, UsageError
 from xperience.common.files import sha256_of_file
 from xperience.common.layout import ANNOTATION, VIDEOS
 from xperience.common.settings import PrepareCheckSettings
+from xperience.common.shards import Shard, shard_of
 from xperience.common.transfer import MANIFEST_NAME, TransferManifest, TransferredFile
 from xperience.prepare.check import CheckReport, check
 from xperience.prepare.merge import merge_shards
-from xperience.prepare.shards import Shard, shard_of
 from xperience.standin.episodes import Defect, write_episode
 
 FRAMES = 60

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xperience.common.errors import UsageError
+from xperience.common.shards import Shard, shard_of
 from xperience.selection.model import SelectedFile, Selection
 from xperience.selection.plan_file import EMBEDDED, read_selection
-from xperience.selection.shards import Shard
+from xperience.selection.shards import share_of
 
 
 def test_the_real_selection_is_cut_into_shares_of_about_equal_bytes(tmp_path, monkeypatch):
@@ -16,7 +17,7 @@ def test_the_real_selection_is_cut_into_shares_of_about_equal_bytes(tmp_path, mo
 
     whole = read_selection(Path(EMBEDDED))
     for count in (2, 3, 8):
-        shares = [Shard(index, count).of(whole) for index in range(count)]
+        shares = [share_of(whole, Shard(index, count)) for index in range(count)]
         assert sorted(episode.path for share in shares for episode in share.episodes) == sorted(
             episode.path for episode in whole.episodes
         )
@@ -29,24 +30,25 @@ def test_the_real_selection_is_cut_into_shares_of_about_equal_bytes(tmp_path, mo
 def test_every_file_is_in_exactly_one_share_and_no_share_is_far_from_the_mean(sizes, count):
     files = tuple(SelectedFile(f"f{number}", size) for number, size in enumerate(sizes))
     whole = Selection("o/n", "dataset", "0" * 40, files, (), "")
-    shares = [Shard(index, count).of(whole) for index in range(count)]
+    shares = [share_of(whole, Shard(index, count)) for index in range(count)]
     assert sorted(file.path for share in shares for file in share.files) == sorted(file.path for file in files)
     assert max(share.size_bytes for share in shares) <= sum(sizes) / count + max(sizes)
 
 
 def test_a_share_keeps_the_order_of_the_selection():
     files = tuple(SelectedFile(f"f{number}", number) for number in range(20))
-    share = Shard(1, 3).of(Selection("o/n", "dataset", "0" * 40, files, (), ""))
+    share = share_of(Selection("o/n", "dataset", "0" * 40, files, (), ""), Shard(1, 3))
     assert list(share.files) == sorted(share.files, key=lambda file: file.size_bytes)
     assert replace(share, files=files) == Selection("o/n", "dataset", "0" * 40, files, (), "")
 
 
 @pytest.mark.parametrize("text", ["2/2", "1", "a/b", "-1/2", "0/0", "1/1"])
 def test_what_is_no_shard_is_refused(text):
-    with pytest.raises(UsageError, match="not a shard"):
-        Shard.parse(text)
+    with pytest.raises(UsageError, match="no such shard"):
+        shard_of(text, 1)
 
 
 def test_a_shard_is_read_as_it_is_written():
-    assert Shard.parse(str(Shard(3, 4))) == Shard(3, 4)
-    assert Shard.parse("") == Shard(0, 1)
+    assert shard_of(Shard(3, 4).name, 1) == Shard(3, 4)
+    assert shard_of("3", 4) == Shard(3, 4)
+    assert shard_of("", 1) == shard_of("0", 1) == Shard(0, 1)

@@ -1,4 +1,4 @@
-"""Shards of a check: every N-th episode each, one report each, merged into one."""
+"""Shards of a long job: which of how many, its share of a list, and what a shard is called."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Shard:
     count: int = 1
 
     def of(self, items: Sequence[Item]) -> tuple[Item, ...]:
-        """Its share of the items."""
+        """Its share of the items: every N-th."""
         return tuple(items[self.index :: self.count])
 
     @property

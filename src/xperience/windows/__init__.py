@@ -1,0 +1,1 @@
+"""Windows: an index of labelled windows, and the frames and sound that it points into."""

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "jobs"
 
 IMAGES = "images xperience/relay and xperience/rclone where the nodes find them (`make images`)"
+PREPARE_IMAGE = "image xperience/prepare where the nodes find it (`make images`)"
 TOKEN = "kubectl create secret generic hub-token --from-file=token=$HF_TOKEN_PATH"
 SSH_KEY = "kubectl create secret generic store-key --from-file=id_ed25519 --from-file=known_hosts"
 SSH_STORE = "XPERIENCE_TRANSFER_HOST and _ROOT, host, user, port (the NetworkPolicy's too): those of your store"
@@ -31,6 +32,7 @@ class Manifest:
     what: str
     needs: tuple[str, ...]
     values: dict[str, Any]
+    chart: str = "relay"
 
 
 MANIFESTS = (
@@ -55,6 +57,13 @@ MANIFESTS = (
         (IMAGES, TOKEN, SSH_KEY, SSH_STORE),
         {"hub": HUB, "store": SSH, "scratch": {"ephemeral": True}, "settings": {"dry_run": True, "log_format": "text"}},
     ),
+    Manifest(
+        "prepare",
+        "checks the 128 staged episodes, writes manifest and audit, evaluates the gates; fails where one does not pass",
+        (PREPARE_IMAGE, "claim training-data, in it the data root xperience10m_128 that the relay filled"),
+        {"data": {"claim": "training-data"}},
+        chart="prepare",
+    ),
 )  # fmt: skip
 
 
@@ -68,7 +77,7 @@ def helm() -> Path:
 def render(manifest: Manifest) -> str:
     """Header and objects; without Helm's own hook, source comments and label."""
     done = subprocess.run(
-        [helm(), "template", manifest.name, ROOT / "charts" / "relay", "--no-hooks", "--values", "-"],
+        [helm(), "template", manifest.name, ROOT / "charts" / manifest.chart, "--no-hooks", "--values", "-"],
         input=yaml.safe_dump(manifest.values), capture_output=True, text=True, check=True,
     )  # fmt: skip
     objects = [
@@ -82,10 +91,10 @@ def render(manifest: Manifest) -> str:
         f"What:   {manifest.what}.",
         *(f"{'Needs:' if number == 0 else '      '}  {need}" for number, need in enumerate(manifest.needs)),
         f"Apply:  kubectl apply -f {path}",
-        f"Watch:  kubectl logs -f -l {pods} -c relay",
+        f"Watch:  kubectl logs -f -l {pods} -c {manifest.chart}",
         f"Clean:  kubectl delete -f {path}",
         "",
-        "Made by `make jobs` from charts/relay.",
+        f"Made by `make jobs` from charts/{manifest.chart}.",
     ]
     return "".join(f"# {line}".rstrip() + "\n" for line in header) + "\n".join(objects) + "\n"
 

@@ -60,6 +60,7 @@ def processor_seconds():
     return own.ru_utime + own.ru_stime + waited.ru_utime + waited.ru_stime
 
 
+@pytest.mark.alone
 def test_balanced_data_passes_with_the_plans_outputs_in_its_columns_within_20_seconds(run, balanced, tmp_path):
     started = processor_seconds()
     found = audit(run, balanced, tmp_path)

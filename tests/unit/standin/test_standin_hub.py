@@ -174,6 +174,7 @@ def test_the_log_notices_a_token_at_the_cdn(standin):
     assert standin.log.served().cdn_authorizations == {"Bearer leaked"}
 
 
+@pytest.mark.alone
 def test_the_total_rate_holds_over_all_connections(tmp_path):
     virtual = {f"{number}.bin": VirtualFile(500_000, number) for number in range(4)}
     tmp_path.joinpath("root").mkdir()

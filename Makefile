@@ -37,7 +37,7 @@ pyz: $(READY) ## One file that runs the relay on a host with nothing but Python 
 
 .PHONY: test
 test: ## All tests, and at the end what was skipped and why
-	scripts/test unit charts e2e
+	scripts/test unit charts e2e train
 
 .PHONY: test-unit
 test-unit: ## Unit tests: no servers, under a minute
@@ -50,6 +50,10 @@ test-charts: ## Charts rendered by the real Helm, against the strict schemas of 
 .PHONY: test-e2e
 test-e2e: ## Whole relays between a stand-in hub, a real sshd and a real S3 server
 	scripts/test e2e
+
+.PHONY: test-train
+test-train: ## Training and evaluation of a tiny model on the CPU; installs requirements/train.txt (5 GB) into .venv
+	scripts/test train
 
 .PHONY: kill-soak
 kill-soak: $(READY) rclone sshd ## Runs with kill -9 at random moments: KILLS=200 (once, its log in docs/)
@@ -87,6 +91,7 @@ lock: $(READY) ## Resolve pyproject.toml into the hashed requirements
 	uv() { $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate "$$@"; }
 	uv pyproject.toml --output-file requirements/relay.txt
 	uv pyproject.toml --extra standin --group dev --output-file requirements/dev.txt
+	uv pyproject.toml --extra train --constraint requirements/dev.txt --output-file requirements/train.txt
 	echo uv | uv - --output-file requirements/uv.txt
 
 .PHONY: clean
@@ -98,6 +103,14 @@ environment: $(READY) ## The Python environment in .venv
 
 $(READY): requirements/dev.txt requirements/uv.txt pyproject.toml scripts/environment
 	scripts/environment $(VENV)
+	touch $@
+
+TRAIN_READY := $(VENV)/.train-ready
+.PHONY: environment-train
+environment-train: $(TRAIN_READY) ## Beside it what trains: torch and its CUDA libraries, 5 GB
+
+$(TRAIN_READY): $(READY) requirements/train.txt
+	UV_NO_PROGRESS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/train.txt
 	touch $@
 
 .PHONY: sshd

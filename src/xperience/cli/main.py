@@ -14,6 +14,7 @@ from xperience.cli import (
     prepare_content,
     prepare_data,
     prepare_replace,
+    qwen3_omni,
     relay,
     select,
     windows,
@@ -34,6 +35,7 @@ prepare.app.add_typer(prepare_replace.app)
 prepare.app.add_typer(prepare_data.app)  # without a name: its commands stand beside the others
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(windows.app, name="windows")
+app.add_typer(qwen3_omni.app, name="qwen3-omni")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
 command(app, "gates", GatesSettings)(gates.gates)
 command(app, "report", ReportSettings)(gates.report)

@@ -55,6 +55,10 @@ test-e2e: ## Whole relays between a stand-in hub, a real sshd and a real S3 serv
 test-kind: ## The charts on a real cluster of two nodes (kind); KEEP_CLUSTER=1 keeps it for the next run
 	scripts/test kind
 
+.PHONY: test-train
+test-train: ## Training and evaluation of a tiny model on the CPU; installs requirements/train.txt (5 GB) into .venv
+	scripts/test train
+
 .PHONY: kill-soak
 kill-soak: $(READY) rclone sshd ## Runs with kill -9 at random moments: KILLS=200 (once, its log in docs/)
 	$(BIN)/python tests/e2e/kill_soak.py --kills $(or $(KILLS),200)
@@ -107,6 +111,7 @@ lock: $(READY) ## Resolve pyproject.toml into the hashed requirements
 	uv pyproject.toml --extra cluster --output-file requirements/cluster.txt
 	uv pyproject.toml --extra cluster --extra prepare --output-file requirements/prepare.txt
 	uv pyproject.toml --extra standin --group dev --output-file requirements/dev.txt
+	uv pyproject.toml --extra train --constraint requirements/dev.txt --output-file requirements/train.txt
 	echo uv | uv - --output-file requirements/uv.txt
 	grep -o '^checkov==[0-9.]*' requirements/checkov.txt | uv - --python-version 3.11 --output-file requirements/checkov.txt
 
@@ -119,6 +124,14 @@ environment: $(READY) ## The Python environment in .venv
 
 $(READY): requirements/dev.txt requirements/uv.txt pyproject.toml scripts/environment
 	scripts/environment $(VENV)
+	touch $@
+
+TRAIN_READY := $(VENV)/.train-ready
+.PHONY: environment-train
+environment-train: $(TRAIN_READY) ## Beside it what trains: torch and its CUDA libraries, 5 GB
+
+$(TRAIN_READY): $(READY) requirements/train.txt
+	UV_NO_PROGRESS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/train.txt
 	touch $@
 
 .PHONY: sshd

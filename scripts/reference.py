@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+import xperience.qwen3_omni.progress  # registers the metrics of training
 import xperience.relay.progress  # registers the relay's metrics
 from xperience.cli.flags import flag_of, variables_of
 from xperience.common import settings
@@ -12,7 +13,7 @@ from xperience.common.errors import ExitCode, XperienceError
 from xperience.common.metrics import REGISTRY
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference.md"
-_ = xperience.relay.progress
+_ = xperience.relay.progress, xperience.qwen3_omni.progress
 
 
 def settings_table(model: type[BaseModel]) -> list[str]:

@@ -13,6 +13,7 @@ from xperience.cli import (
     prepare_data,
     prepare_replace,
     prepare_run,
+    qwen3_omni,
     relay,
     select,
     status,
@@ -31,7 +32,7 @@ from xperience.common.settings import (
 
 CLICK_USAGE = 2  # what typer exits with where the command line is wrong
 # Libraries of the extras; the relay's requirements have none of them.
-OPTIONAL = frozenset({"av", "h5py", "jinja2", "numpy", "pyarrow", "sklearn"})
+OPTIONAL = frozenset({"av", "h5py", "jinja2", "numpy", "pyarrow", "sklearn", "torch", "transformers", "peft"})
 
 app = typer.Typer(name="xperience", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -44,6 +45,7 @@ prepare.app.add_typer(prepare_replace.app)
 prepare.app.add_typer(prepare_data.app)  # without a name: its commands stand beside the others
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(windows.app, name="windows")
+app.add_typer(qwen3_omni.app, name="qwen3-omni")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
 command(app, "gates", GatesSettings)(gates.gates)
 command(app, "report", ReportSettings)(gates.report)

@@ -1,0 +1,90 @@
+"""Processes of a run: their group, DDP or FSDP2 around the adapter, and what they agree on."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+
+from xperience.qwen3_omni.model import text_layers
+
+Strategy = Literal["ddp", "fsdp"]
+
+
+class Group:
+    """This process among all: NCCL on GPUs, gloo on CPUs; alone where torchrun did not start it."""
+
+    def __init__(self) -> None:
+        self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        cuda = torch.cuda.is_available()
+        local = int(os.environ.get("LOCAL_RANK", "0"))
+        self.device = torch.device("cuda", local) if cuda else torch.device("cpu")
+        if cuda:
+            torch.cuda.set_device(self.device)
+        if "RANK" not in os.environ:
+            os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+        dist.init_process_group("nccl" if cuda else "gloo")
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is so on any process; all have to ask."""
+        value = torch.tensor([int(flag)], device=self.device)
+        dist.all_reduce(value, op=dist.ReduceOp.MAX)
+        return bool(value.item())
+
+    def sums(self, *values: float) -> list[float]:
+        """Sums over all processes."""
+        found = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(found)
+        return [float(value) for value in found]
+
+    def barrier(self) -> None:
+        """Wait for all."""
+        dist.barrier()
+
+    def close(self) -> None:
+        """Leave."""
+        dist.destroy_process_group()
+
+
+def wrap(model: Any, strategy: Strategy, group: Group) -> Any:
+    """The model for several processes. FSDP2: one unit per text layer; towers, embedding and head stay whole.
+
+    A rank whose pack has no video or sound skips a tower: whole towers need no collective, sharded ones would hang.
+    Positions stay float32: `cast_forward_inputs` is off.
+    """
+    if strategy == "ddp":
+        model.to(group.device)
+        from torch.nn.parallel import DistributedDataParallel
+
+        devices = [group.device.index] if group.device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=devices)
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+    mesh = init_device_mesh(group.device.type, (group.world,))
+    policy = MixedPrecisionPolicy(cast_forward_inputs=False)
+    for layer in text_layers(model):
+        fully_shard(layer, mesh=mesh, mp_policy=policy)
+    return model.to(group.device)
+
+
+@contextmanager
+def last_only(model: Any, last: bool) -> Iterator[None]:
+    """Gradients are reduced after the last pack of a step alone."""
+    if hasattr(model, "no_sync"):
+        if last:
+            yield
+        else:
+            with model.no_sync():
+                yield
+        return
+    for layer in text_layers(model):
+        layer.set_requires_gradient_sync(last)
+    yield
+
+
+def bare(model: Any) -> Any:
+    """Without DDP around it."""
+    return model.module if type(model).__name__ == "DistributedDataParallel" else model

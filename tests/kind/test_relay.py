@@ -184,7 +184,7 @@ def without_hub(cluster: Cluster, seconds: float) -> None:
 
 
 def small_volume(cluster: Cluster) -> None:
-    """A volume that is full at 24 MiB: local-path volumes have no bound, a tmpfs has."""
+    """A volume of 16 MiB, less than headroom and selection take: local-path volumes have no bound, a tmpfs has."""
     node = "xperience-test-worker"
     run(
         "docker",
@@ -192,7 +192,7 @@ def small_volume(cluster: Cluster) -> None:
         node,
         "sh",
         "-c",
-        "mkdir -p /mnt/small && mount -t tmpfs -o size=24m,uid=65532 tmpfs /mnt/small",
+        "mkdir -p /mnt/small && mount -t tmpfs -o size=16m,uid=65532 tmpfs /mnt/small",
     )
     term = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
     cluster.apply(

@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -29,10 +30,15 @@ START_SECONDS = 40.0
 
 
 def free_port() -> int:
-    """A TCP port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of loopback that nobody listens on now, below those that the kernel gives to outgoing connections."""
+    while True:
+        port = 12000 + secrets.randbelow(20000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def wait_until(ready: Callable[[], bool], what: str, log: Path, process: subprocess.Popen[bytes]) -> None:

@@ -10,8 +10,9 @@ from pydantic import BaseModel, Field
 from xperience.common.errors import UsageError, XperienceError
 from xperience.common.evidence import View, ViewPart, artefact_in
 from xperience.common.files import sha256_of_file
+from xperience.common.transfer import MANIFEST_NAME
 from xperience.prepare.content import ContentAudit
-from xperience.prepare.data_root import TRANSFER_MANIFEST, DataRoot, look_at
+from xperience.prepare.data_root import DataRoot, look_at
 from xperience.prepare.manifest import EpisodeManifest
 from xperience.prepare.planned import TransferView
 from xperience.prepare.review import AuditReview
@@ -153,7 +154,7 @@ def gather(
     artefacts: dict[str, BaseModel] = {}
     faults: dict[str, str] = {}
     if data_root is not None and disk is not None and disk.has_transfer_manifest:
-        paths["transfer_manifest"] = data_root / TRANSFER_MANIFEST
+        paths["transfer_manifest"] = data_root / MANIFEST_NAME
     for name, path in sorted(paths.items()):
         try:
             artefacts[name] = _read(name, path)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from xperience.common.errors import UsageError
 from xperience.common.layout import EXCLUDED_FILE, TRAINING_FILES
+from xperience.common.transfer import MANIFEST_NAME
 
-TRANSFER_MANIFEST = "xperience-transfer-manifest.json"
 # What loaders, rclone, rsync and the earlier relay leave behind when they are killed.
 LEFTOVERS = ("*.partial*", "*.part", "*.tmp", "*.incomplete", ".*.??????", ".cache", ".batch_*", "*_chunk_transfer_tmp")
 
@@ -52,7 +52,7 @@ def look_at(root: Path) -> DataRoot:
         elif name in TRAINING_FILES and folder.count("/") == 1:
             status = entry.stat()
             episodes.setdefault(folder, {})[name] = FileOnDisk(status.st_size, status.st_ctime)
-        elif path == TRANSFER_MANIFEST:
+        elif path == MANIFEST_NAME:
             has_manifest = True
         else:
             others.append(path)

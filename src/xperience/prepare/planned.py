@@ -9,7 +9,8 @@ from pydantic import Field
 from xperience.common.errors import BadDataError, UsageError
 from xperience.common.evidence import Part, View, ViewPart
 from xperience.common.layout import ANNOTATION, TRAINING_FILES, VIDEOS
-from xperience.prepare.data_root import TRANSFER_MANIFEST, DataRoot, FileOnDisk
+from xperience.common.transfer import MANIFEST_NAME
+from xperience.prepare.data_root import DataRoot, FileOnDisk
 from xperience.prepare.splits import Fractions, check_inherited, draw, shares_of
 from xperience.prepare.verdicts import Verdicts
 from xperience.selection.model import SelectedFile, Selection
@@ -85,7 +86,7 @@ class Sources:
 
 def read_transfer(data_root: Path, disk: DataRoot) -> TransferView | None:
     """The data root's transfer manifest; None where there is none."""
-    return TransferView.read(data_root / TRANSFER_MANIFEST) if disk.has_transfer_manifest else None
+    return TransferView.read(data_root / MANIFEST_NAME) if disk.has_transfer_manifest else None
 
 
 def planned_episodes(
@@ -100,7 +101,7 @@ def planned_episodes(
             selected = {file.path for file in selection.files}
             if selected - {file.path for file in transfer.files}:
                 raise BadDataError(
-                    "the data root was filled from another selection", where=TRANSFER_MANIFEST,
+                    "the data root was filled from another selection", where=MANIFEST_NAME,
                     why=f"{len(selected - {file.path for file in transfer.files})} selected files were not transferred",
                     fix="Relay this selection (only the difference moves), or give the one that was relayed.",
                 )  # fmt: skip

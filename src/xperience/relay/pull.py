@@ -22,7 +22,7 @@ from xperience.relay.ledger import ARRIVED, Ledger, LedgerFile, State
 from xperience.relay.locks import hold_leg
 from xperience.relay.plan import plan_batches
 from xperience.relay.progress import Progress
-from xperience.selection.model import SelectedEpisode, SelectedFile, Selection
+from xperience.selection.model import SelectedFile, Selection
 from xperience.selection.shards import share_of
 from xperience.store.base import Phase, Store
 
@@ -175,30 +175,16 @@ class Pull:
 
 
 def selection_of(manifest: TransferManifest) -> Selection:
-    """The manifest's files as a selection, to plan and to cut; the sha256 of every file is known."""
-    episodes = {episode.path: episode for episode in manifest.episodes}
-
-    def episode_of(path: str) -> str | None:
-        folder = path.rpartition("/")[0]
-        return folder if folder in episodes else None
-
-    files = tuple(
-        SelectedFile(file.path, file.size_bytes, file.sha256, None, episode_of(file.path)) for file in manifest.files
-    )
-    of_episode = {path: [file for file in files if file.episode_path == path] for path in episodes}
-    whole = all(file.episode_path for file in files)
+    """The manifest's files as a selection, to plan and to cut by bytes; episodes do not matter to a copy."""
+    files = tuple(SelectedFile(file.path, file.size_bytes, file.sha256) for file in manifest.files)
     return Selection(
-        manifest.repo_id, manifest.repo_type, manifest.revision, files,
-        tuple(
-            SelectedEpisode(
-                path=path, session=path.rpartition("/")[0], split=episode.split, size_band=episode.size_band,
-                rank=episode.rank, size_bytes=sum(file.size_bytes or 0 for file in of_episode[path]),
-                annotation_bytes=0, video_bytes=0, files=tuple(file.path for file in of_episode[path]),
-            )
-            for path, episode in episodes.items()
-        ) if whole else (),
-        manifest.content_sha256,
-    )  # fmt: skip
+        manifest.repo_id,
+        manifest.repo_type,
+        manifest.revision,
+        files,
+        episodes=(),
+        source_sha256=manifest.content_sha256,
+    )
 
 
 def wait_for_manifest(root: Path, *, seconds: float, stop: threading.Event) -> bool:

@@ -78,9 +78,9 @@ def rebuild(ledger: Ledger, store: Store, leg: Leg, *, at_once: int) -> int:
     A file is taken only if its bytes at the store are those of the hub: by the entry of an earlier manifest that the
     store's own hash still confirms, or by a hash of the stored bytes.
     """
-    planned = ledger.files(State.PLANNED)
-    listing = store.listing()
-    candidates = [file for file in planned if file.hub_sha256 and listing.get(file.path) == file.size_bytes]
+    planned = [file for file in ledger.files(State.PLANNED) if file.hub_sha256]
+    listing = store.listing() if planned else {}
+    candidates = [file for file in planned if listing.get(file.path) == file.size_bytes]
     if not candidates:
         return 0
     manifest = read_manifest(store)

@@ -10,20 +10,17 @@
 """
 
 import io
-import os
-import tempfile
 import wave
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xperience.common.errors import BadDataError
 from xperience.common.evidence import Evidence, Part
-from xperience.common.files import sha256_of_file, sync_folder, write_atomic
+from xperience.common.files import atomic_file, sha256_of_file, write_atomic
 from xperience.common.layout import ANNOTATION
 from xperience.episode.annotation import Annotation
 from xperience.episode.timeline import Timeline
@@ -121,7 +118,7 @@ def build_media(output: Path, episode: SourceEpisode, recipe: MediaRecipe) -> Ep
     grid = grid_of(timeline, recipe.rate_millihertz)
     cameras = [Camera(name, episode.video(name), recipe.pixels, recipe.jpeg_scale) for name in recipe.cameras]
     offsets = [0]
-    with _written(folder / FRAMES) as file, ExitStack() as streams:
+    with atomic_file(folder / FRAMES) as file, ExitStack() as streams:
         running = [camera.pictures(grid.source, timeline.frames) for camera in cameras]
         for pictures in running:
             streams.callback(pictures.close)
@@ -158,23 +155,6 @@ def build_media(output: Path, episode: SourceEpisode, recipe: MediaRecipe) -> Ep
     )  # fmt: skip
     marker.write(folder / MARKER)
     return marker
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[IO[bytes]]:
-    """A file under a temporary name, synced and renamed at the end, removed after an error."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
 
 
 def _tables(**arrays: NDArray[Any]) -> bytes:

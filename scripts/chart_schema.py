@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from xperience.common.settings import PrepareRunSettings, RelayPullSettings, RelayRunSettings
+from xperience.common.settings.prepare import PrepareRunSettings
+from xperience.common.settings.relay import RelayPullSettings, RelayRunSettings
 
 CHARTS = Path(__file__).parent.parent / "charts"
 # What `settings` of a chart may name.

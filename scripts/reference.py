@@ -8,12 +8,26 @@ from pydantic import BaseModel
 import xperience.qwen3_omni.progress  # registers the metrics of training
 import xperience.relay.progress  # registers the relay's metrics
 from xperience.cli.flags import flag_of, variables_of
-from xperience.common import settings
 from xperience.common.errors import ExitCode, XperienceError
 from xperience.common.metrics import REGISTRY
+from xperience.common.settings import (
+    CommonSettings,
+    Settings,
+    cluster,
+    demo,
+    gates,
+    hub,
+    prepare,
+    qwen3_omni,
+    relay,
+    selection,
+    store,
+    windows,
+)
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference.md"
 _ = xperience.relay.progress, xperience.qwen3_omni.progress
+STAGES = hub, store, selection, relay, cluster, demo, prepare, gates, windows, qwen3_omni
 
 
 def settings_table(model: type[BaseModel]) -> list[str]:
@@ -35,14 +49,15 @@ def reference() -> str:
         "A flag wins over a variable, `XPERIENCE_…` over the others. Secrets are never flags: `HF_TOKEN` or the file"
     ]
     lines += ["of `--hf-token-path`; `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.", ""]
-    models = [
+    models = [CommonSettings] + [
         model
-        for model in vars(settings).values()
-        if isinstance(model, type) and issubclass(model, settings.Settings) and model.__annotations__
+        for stage in STAGES
+        for model in vars(stage).values()
+        if isinstance(model, type) and issubclass(model, Settings) and model.__module__ == stage.__name__
     ]
     for model in models:
         doc = (model.__doc__ or "").strip().splitlines()[0]
-        if model is settings.Settings or not set(model.__annotations__) & set(model.model_fields):
+        if not model.__annotations__:
             continue
         lines += [f"### {doc.rstrip('.')}", "", *settings_table(model), ""]
     lines += ["## Exit codes", "", "| code | name | meaning |", "|---|---|---|"]

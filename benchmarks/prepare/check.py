@@ -16,7 +16,7 @@ from pathlib import Path
 
 from xperience.prepare.shards import Shard
 
-from xperience.common.settings import PrepareCheckSettings
+from xperience.common.settings.prepare import PrepareCheckSettings
 from xperience.prepare.check import check
 from xperience.standin.genuine import write_genuine_repository
 

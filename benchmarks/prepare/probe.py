@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from xperience.common.layout import ANNOTATION, TRAINING_FILES
-from xperience.common.settings import PrepareProbeSettings
+from xperience.common.settings.prepare import PrepareProbeSettings
 from xperience.hub.client import Hub
 from xperience.prepare.probe import probe
 from xperience.selection.model import SelectedEpisode, SelectedFile, Selection

@@ -12,7 +12,7 @@ import pytest
 from conftest import BOTH_STORES, sha256
 
 from xperience.common.errors import ConfigurationError, RefusedError
-from xperience.common.settings import StoreSettings
+from xperience.common.settings.store import StoreSettings
 from xperience.common.transfer import MANIFEST_NAME
 from xperience.standin.servers import SshServer
 from xperience.store import ssh_access
@@ -171,7 +171,7 @@ def test_a_store_without_openssl_is_verified_by_what_it_has(tmp_path, options, h
 def test_a_killed_relay_takes_its_rclone_with_it(sshd, tmp_path):
     program = (
         "import sys, time; from pathlib import Path\n"
-        "from xperience.common.settings import StoreSettings; from xperience.store.opening import open_store\n"
+        "from xperience.common.settings.store import StoreSettings; from xperience.store.opening import open_store\n"
         f"s = StoreSettings(transfer_host={sshd.host!r}, transfer_root={str(sshd.root / 'y')!r},"
         f" ssh_key=Path({str(sshd.key)!r}), known_hosts=Path({str(sshd.known_hosts)!r}))\n"
         f"with open_store(s, scratch=Path({str(tmp_path)!r})) as store:\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from xperience.common.settings import Qwen3OmniTrainSettings
+from xperience.common.settings.qwen3_omni import Qwen3OmniTrainSettings
 from xperience.qwen3_omni import tiny
 from xperience.qwen3_omni.schedule import plan_steps
 

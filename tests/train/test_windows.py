@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "windows"))
 import pytest
 from staged import stage
 
-from xperience.common.settings import WindowsBuildSettings
+from xperience.common.settings.windows import WindowsBuildSettings
 from xperience.common.shards import Shard
 from xperience.qwen3_omni.windows import WindowSamples
 from xperience.windows.build import build

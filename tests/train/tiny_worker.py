@@ -9,7 +9,7 @@ import torch
 
 torch.set_num_threads(1)
 
-from xperience.common.settings import Qwen3OmniTrainSettings
+from xperience.common.settings.qwen3_omni import Qwen3OmniTrainSettings
 from xperience.qwen3_omni import train, worker
 from xperience.qwen3_omni.tiny import ShownLabels
 

@@ -1,7 +1,7 @@
 """`xperience demo`."""
 
 from xperience.common.errors import ConfigurationError
-from xperience.common.settings import DemoSettings
+from xperience.common.settings.demo import DemoSettings
 
 
 def demo(settings: DemoSettings) -> None:

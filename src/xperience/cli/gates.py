@@ -3,7 +3,7 @@
 from xperience.cli.console import out, print_json, print_table
 from xperience.common.errors import RefusedError
 from xperience.common.files import write_atomic
-from xperience.common.settings import EvidenceSettings, GatesSettings, ReportSettings
+from xperience.common.settings.gates import EvidenceSettings, GatesSettings, ReportSettings
 from xperience.gates.bundle import Bundle, gather
 from xperience.gates.evaluate import evaluate
 

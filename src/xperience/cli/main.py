@@ -22,13 +22,10 @@ from xperience.cli import (
 from xperience.cli.console import terminate_with
 from xperience.cli.flags import command
 from xperience.common.errors import ConfigurationError, ExitCode, XperienceError
-from xperience.common.settings import (
-    ClusterStatusSettings,
-    DemoSettings,
-    GatesSettings,
-    RelayRunSettings,
-    ReportSettings,
-)
+from xperience.common.settings.cluster import ClusterStatusSettings
+from xperience.common.settings.demo import DemoSettings
+from xperience.common.settings.gates import GatesSettings, ReportSettings
+from xperience.common.settings.relay import RelayRunSettings
 
 CLICK_USAGE = 2  # what typer exits with where the command line is wrong
 # Libraries of the extras; the relay's requirements have none of them.

@@ -12,7 +12,7 @@ from xperience.cli.console import out, print_json, print_table
 from xperience.cli.flags import command
 from xperience.common.errors import BadDataError, ConfigurationError
 from xperience.common.log import configure_log
-from xperience.common.settings import PrepareCheckSettings, PrepareProbeSettings
+from xperience.common.settings.prepare import PrepareCheckSettings, PrepareProbeSettings
 from xperience.common.signals import stop_on_signal
 from xperience.common.sizes import human_bytes
 from xperience.hub.opening import open_hub

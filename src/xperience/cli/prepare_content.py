@@ -9,7 +9,7 @@ from xperience.cli.flags import command
 from xperience.common.errors import BadDataError
 from xperience.common.evidence import artefact_in
 from xperience.common.files import write_atomic
-from xperience.common.settings import BalanceSettings, PrepareAuditSettings, PrepareReviewSettings
+from xperience.common.settings.prepare import BalanceSettings, PrepareAuditSettings, PrepareReviewSettings
 from xperience.prepare.content import ContentAudit, Thresholds
 from xperience.prepare.data_root import look_at
 from xperience.prepare.manifest import EpisodeManifest

@@ -9,7 +9,7 @@ from xperience.cli.flags import command
 from xperience.common.errors import BadDataError, UsageError
 from xperience.common.evidence import artefact_in
 from xperience.common.files import write_atomic
-from xperience.common.settings import PrepareDiscoverSettings, PrepareManifestSettings
+from xperience.common.settings.prepare import PrepareDiscoverSettings, PrepareManifestSettings
 from xperience.common.sizes import human_bytes
 from xperience.hub.modelscope import modelscope_listing
 from xperience.hub.opening import open_hub

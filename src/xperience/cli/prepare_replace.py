@@ -8,7 +8,7 @@ from xperience.cli.console import out, print_json, print_table
 from xperience.cli.flags import command
 from xperience.common.errors import BadDataError, UsageError
 from xperience.common.log import configure_log
-from xperience.common.settings import PrepareReplaceSettings
+from xperience.common.settings.prepare import PrepareReplaceSettings
 from xperience.common.signals import stop_on_signal
 from xperience.hub.opening import open_hub
 from xperience.prepare.content import ContentAudit

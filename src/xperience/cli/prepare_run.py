@@ -17,14 +17,14 @@ from xperience.cli.prepare_data import discover, manifest
 from xperience.cluster.progress import JobProgress, Reporter, reporting
 from xperience.common.errors import BadDataError, TryAgainError
 from xperience.common.log import configure_log
-from xperience.common.settings import (
-    GatesSettings,
+from xperience.common.settings import Settings
+from xperience.common.settings.gates import GatesSettings
+from xperience.common.settings.prepare import (
     PrepareAuditSettings,
     PrepareCheckSettings,
     PrepareDiscoverSettings,
     PrepareManifestSettings,
     PrepareRunSettings,
-    Settings,
 )
 
 app = typer.Typer()

@@ -9,7 +9,7 @@ from xperience.cli.console import out, print_json, print_table
 from xperience.cli.flags import command
 from xperience.common.errors import BadDataError, StoppedError, UsageError
 from xperience.common.log import configure_log
-from xperience.common.settings import (
+from xperience.common.settings.qwen3_omni import (
     Qwen3OmniEvaluateSettings,
     Qwen3OmniMergeSettings,
     Qwen3OmniPlanSettings,

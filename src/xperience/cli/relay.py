@@ -11,7 +11,7 @@ from xperience.common.checks import Check
 from xperience.common.errors import BadDataError, TryAgainError, UsageError, XperienceError
 from xperience.common.log import configure_log
 from xperience.common.metrics import serve_metrics
-from xperience.common.settings import RelayPullSettings, RelayRunSettings, RelayStatusSettings, SshAccessSettings
+from xperience.common.settings.relay import RelayPullSettings, RelayRunSettings, RelayStatusSettings, SshAccessSettings
 from xperience.common.shards import shard_of
 from xperience.common.signals import stop_on_signal
 from xperience.common.sizes import human_bytes, human_rate, human_seconds

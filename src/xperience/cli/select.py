@@ -10,7 +10,7 @@ from xperience.cli.console import out, print_json, print_table
 from xperience.cli.flags import command
 from xperience.common.errors import UsageError
 from xperience.common.files import write_atomic
-from xperience.common.settings import (
+from xperience.common.settings.selection import (
     SelectFromHubSettings,
     SelectFromRepoSettings,
     SelectionFileSettings,

@@ -5,7 +5,7 @@ import time
 from xperience.cli.console import out, print_json, print_table
 from xperience.cluster.api import open_cluster
 from xperience.cluster.status import JobStatus, job_statuses
-from xperience.common.settings import ClusterStatusSettings
+from xperience.common.settings.cluster import ClusterStatusSettings
 from xperience.common.sizes import human_bytes, human_seconds
 
 WATCH_SECONDS = 2.0

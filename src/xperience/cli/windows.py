@@ -11,7 +11,7 @@ from xperience.cli.console import out, print_json, print_table
 from xperience.cli.flags import command
 from xperience.common.errors import BadDataError
 from xperience.common.log import configure_log
-from xperience.common.settings import WindowsBuildSettings, WindowsStatsSettings, WindowsVerifySettings
+from xperience.common.settings.windows import WindowsBuildSettings, WindowsStatsSettings, WindowsVerifySettings
 from xperience.common.shards import shard_of
 from xperience.common.signals import stop_on_signal
 from xperience.common.sizes import human_bytes

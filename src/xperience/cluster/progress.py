@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from xperience.cluster.api import TIMEOUT_SECONDS, Cluster, named_errors, open_cluster
 from xperience.common.errors import StoppedError, XperienceError
 from xperience.common.log import get_log
-from xperience.common.settings import ProgressSettings
+from xperience.common.settings.cluster import ProgressSettings
 
 KEY = "progress"
 LONGEST_MESSAGE = 1000  # an Event takes 1024

@@ -1,6 +1,6 @@
 """The hub client that the settings describe."""
 
-from xperience.common.settings import HubSettings
+from xperience.common.settings.hub import HubSettings
 from xperience.hub.client import Hub
 from xperience.hub.pace import Pace
 

@@ -7,7 +7,7 @@ from contextlib import closing
 
 from xperience.common.errors import BadDataError
 from xperience.common.layout import ANNOTATION
-from xperience.common.settings import PrepareProbeSettings
+from xperience.common.settings.prepare import PrepareProbeSettings
 from xperience.episode.captions import parse_caption
 from xperience.hub.client import Hub
 from xperience.hub.fetch import RangeClient

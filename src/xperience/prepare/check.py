@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from xperience.common.errors import BadDataError
 from xperience.common.evidence import Evidence
 from xperience.common.layout import ANNOTATION, TRAINING_FILES
-from xperience.common.settings import PrepareCheckSettings
+from xperience.common.settings.prepare import PrepareCheckSettings
 from xperience.common.shards import Shard
 from xperience.prepare.facts import Facts
 from xperience.prepare.staged import StagedEpisode, StagedFile, hash_file, read_data_root

@@ -12,7 +12,7 @@ from xperience.common.evidence import Evidence
 from xperience.common.identity import FileIdentity
 from xperience.common.layout import ANNOTATION, TRAINING_FILES
 from xperience.common.log import get_log
-from xperience.common.settings import PrepareProbeSettings
+from xperience.common.settings.prepare import PrepareProbeSettings
 from xperience.hub.client import Hub
 from xperience.hub.fetch import RangeClient
 from xperience.prepare.facts import Facts

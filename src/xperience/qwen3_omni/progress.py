@@ -8,7 +8,7 @@ from typing import Any
 from prometheus_client import Counter, Gauge
 
 from xperience.common.metrics import REGISTRY
-from xperience.common.settings import Qwen3OmniTrainSettings
+from xperience.common.settings.qwen3_omni import Qwen3OmniTrainSettings
 from xperience.qwen3_omni.prompt import template_sha256
 
 TOKENS = Counter("xperience_train_tokens", "Tokens computed by all processes.", registry=REGISTRY)

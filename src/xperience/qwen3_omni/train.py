@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from xperience.common.log import get_log
-from xperience.common.settings import Qwen3OmniTrainSettings
+from xperience.common.settings.qwen3_omni import Qwen3OmniTrainSettings
 from xperience.qwen3_omni import checkpoint, progress
 from xperience.qwen3_omni.collate import IGNORED, RowMaker, packed, to_device
 from xperience.qwen3_omni.estimate import PEAK_TFLOPS

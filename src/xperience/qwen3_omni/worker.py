@@ -10,7 +10,7 @@ import torch
 from xperience.common.errors import XperienceError
 from xperience.common.log import configure_log
 from xperience.common.metrics import serve_metrics
-from xperience.common.settings import Qwen3OmniTrainSettings
+from xperience.common.settings.qwen3_omni import Qwen3OmniTrainSettings
 from xperience.qwen3_omni.launch import stop_asked, tell_outcome
 from xperience.qwen3_omni.model import load_thinker
 from xperience.qwen3_omni.parallel import Group

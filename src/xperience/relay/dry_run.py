@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from xperience.common.evidence import Evidence
-from xperience.common.settings import RelayRunSettings
+from xperience.common.settings.relay import RelayRunSettings
 from xperience.relay.plan import check_scratch, estimate, with_estimated_sizes
 from xperience.relay.run import batches_of, configured_budget_bytes
 from xperience.selection.model import Selection

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from xperience.common.errors import UsageError
 from xperience.common.files import write_atomic
-from xperience.common.settings import RelayRunSettings
+from xperience.common.settings.relay import RelayRunSettings
 from xperience.hub.opening import open_hub
 from xperience.selection.from_url import fetch_selection
 from xperience.selection.model import Selection

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from xperience.common.checks import Check
 from xperience.common.errors import BadDataError, NoSpaceError, XperienceError
-from xperience.common.settings import RelayRunSettings
+from xperience.common.settings.relay import RelayRunSettings
 from xperience.common.sizes import GIB, human_bytes
 from xperience.hub.client import Hub
 from xperience.relay.plan import check_scratch

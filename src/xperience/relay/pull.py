@@ -13,7 +13,7 @@ from pathlib import Path
 
 from xperience.common.errors import BadDataError, NoSpaceError, StoppedError, UnavailableError
 from xperience.common.files import sha256_of_file, sync_folder, write_atomic
-from xperience.common.settings import RelayPullSettings
+from xperience.common.settings.relay import RelayPullSettings
 from xperience.common.shards import Shard
 from xperience.common.sizes import human_bytes
 from xperience.common.transfer import MANIFEST_NAME, TransferManifest

@@ -9,7 +9,7 @@ from typing import Any
 
 from xperience.common.errors import StoppedError, UnavailableError, XperienceError
 from xperience.common.evidence import now_utc
-from xperience.common.settings import RelayRunSettings
+from xperience.common.settings.relay import RelayRunSettings
 from xperience.common.shards import shard_of
 from xperience.common.sizes import GIB, MIB
 from xperience.common.transfer import MANIFEST_NAME, TransferManifest, TransferredEpisode

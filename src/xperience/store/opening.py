@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from xperience.common.errors import ConfigurationError, RefusedError, UsageError
 from xperience.common.log import get_log
-from xperience.common.settings import StoreSettings
+from xperience.common.settings.store import StoreSettings
 from xperience.common.sizes import MIB
 from xperience.store.rc import Rc
 from xperience.store.rclone import find_rclone, has_sftp_multithread, running_rclone

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from xperience.common.errors import BadDataError, NoSpaceError, StoppedError, TryAgainError
 from xperience.common.log import get_log
-from xperience.common.settings import WindowsBuildSettings
+from xperience.common.settings.windows import WindowsBuildSettings
 from xperience.common.shards import Shard
 from xperience.windows.dataset import ARTEFACT, WindowsDataset, assemble
 from xperience.windows.media import EpisodeMedia, finished

@@ -6,7 +6,7 @@ from typing import Self
 from xperience.common.errors import UsageError
 from xperience.common.evidence import Part
 from xperience.common.layout import VIDEOS
-from xperience.common.settings import WindowsBuildSettings
+from xperience.common.settings.windows import WindowsBuildSettings
 
 CAMERAS = tuple(name.removesuffix(".mp4") for name in VIDEOS)
 

@@ -4,7 +4,8 @@ from typer.testing import CliRunner
 
 from xperience.cli.flags import command, variables_of
 from xperience.common.errors import RefusedError, UsageError
-from xperience.common.settings import HubSettings, RelayRunSettings
+from xperience.common.settings.hub import HubSettings
+from xperience.common.settings.relay import RelayRunSettings
 
 runner = CliRunner()
 

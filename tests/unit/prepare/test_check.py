@@ -10,7 +10,7 @@ import pytest
 from xperience.common.errors import BadDataError, StoppedError, UsageError
 from xperience.common.files import sha256_of_file
 from xperience.common.layout import ANNOTATION, VIDEOS
-from xperience.common.settings import PrepareCheckSettings
+from xperience.common.settings.prepare import PrepareCheckSettings
 from xperience.common.shards import Shard, shard_of
 from xperience.common.transfer import MANIFEST_NAME, TransferManifest, TransferredFile
 from xperience.prepare.check import CheckReport, check

@@ -1,7 +1,7 @@
 import pytest
 
 from xperience.common.errors import ConfigurationError, UsageError
-from xperience.common.settings import StoreSettings
+from xperience.common.settings.store import StoreSettings
 from xperience.store.base import Expected
 from xperience.store.mover import expected_matches, leftovers
 from xperience.store.opening import target_of

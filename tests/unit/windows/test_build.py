@@ -10,7 +10,7 @@ import pytest
 from staged import SPLITS, manifest_of, stage
 
 from xperience.common.errors import BadDataError, StoppedError, TryAgainError
-from xperience.common.settings import WindowsBuildSettings
+from xperience.common.settings.windows import WindowsBuildSettings
 from xperience.common.shards import Shard
 from xperience.standin.episodes import Defect
 from xperience.windows.build import build

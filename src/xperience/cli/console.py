@@ -20,8 +20,8 @@ from xperience.relay.run import Snapshot
 
 LINE_EVERY_SECONDS = 10.0
 
-# Not a terminal: as wide as the text, so that a pipe sees whole lines.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
+# No markup: a name may have brackets. Not a terminal: as wide as the text, so that a pipe sees whole lines.
+out = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
 
 
 def terminate_with(message: str) -> None:

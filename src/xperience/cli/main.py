@@ -7,6 +7,7 @@ import typer
 from xperience import __version__
 from xperience.cli import (
     demo,
+    doctor,
     gates,
     prepare,
     prepare_content,
@@ -24,6 +25,7 @@ from xperience.cli.flags import command
 from xperience.common.errors import ConfigurationError, ExitCode, XperienceError
 from xperience.common.settings.cluster import ClusterStatusSettings
 from xperience.common.settings.demo import DemoSettings
+from xperience.common.settings.doctor import DoctorSettings
 from xperience.common.settings.gates import GatesSettings, ReportSettings
 from xperience.common.settings.relay import RelayRunSettings
 
@@ -31,7 +33,7 @@ CLICK_USAGE = 2  # what typer exits with where the command line is wrong
 # Libraries of the extras; the relay's requirements have none of them.
 OPTIONAL = frozenset({"av", "h5py", "jinja2", "numpy", "pyarrow", "sklearn", "torch", "transformers", "peft"})
 
-app = typer.Typer(name="xperience", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(name="xperience", no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 app.add_typer(select.app, name="select")
@@ -46,6 +48,7 @@ app.add_typer(qwen3_omni.app, name="qwen3-omni")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
 command(app, "gates", GatesSettings)(gates.gates)
 command(app, "report", ReportSettings)(gates.report)
+command(app, "doctor", DoctorSettings)(doctor.doctor)
 command(app, "status", ClusterStatusSettings)(status.status)
 command(app, "demo", DemoSettings)(demo.demo)
 

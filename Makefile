@@ -18,7 +18,7 @@ export OMP_NUM_THREADS := 1
 ##@ Use
 
 .PHONY: demo
-demo: $(READY) rclone sshd ## The relay on this machine: 16 synthetic episodes to SSH and to S3, with a kill -9 on the way
+demo: $(READY) rclone sshd ## The whole way on this machine: 16 synthetic episodes, one unusable, over a kill -9, to passed gates
 	$(BIN)/xperience demo
 
 .PHONY: rclone

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 
-import h5py
 import pytest
 from conftest import TOKEN, ssh_destination
 
@@ -18,7 +17,7 @@ from xperience.selection.algorithm import Parameters, select
 from xperience.selection.document import PinnedSelection
 from xperience.selection.swap import Pool
 from xperience.selection.write import document_of
-from xperience.standin.episodes import write_repository
+from xperience.standin.episodes import delete_slam_and_body, write_repository
 from xperience.standin.hub import StandinHub
 
 SESSIONS, SELECTED, FRAMES = 20, 8, 120
@@ -26,14 +25,6 @@ PARAMETERS = Parameters(
     target_episodes=SELECTED, least_annotation_bytes=0, drop_percentile=0, train_fraction=0.5, val_fraction=0,
     test_fraction=0.5,
 )  # fmt: skip
-
-
-def damage(annotation):
-    """slam and body deleted in place, as in the real files: same size, same name."""
-    size = annotation.stat().st_size
-    with h5py.File(annotation, "a") as file:
-        del file["slam"], file["full_body_mocap"]
-    os.truncate(annotation, size)  # the library gave free space at the end back
 
 
 @pytest.fixture
@@ -55,7 +46,7 @@ def repository(tmp_path):
     assert set(bad) == {"train", "test"}
     candidate = pool.of(bad["train"].size_band)[0][1]
     for path in (*(episode.episode_path for episode in bad.values()), candidate.path):
-        damage(root / path / "annotation.hdf5")
+        delete_slam_and_body(root / path)
     return root, {split: episode.episode_path for split, episode in bad.items()}, candidate.path
 
 

@@ -5,7 +5,7 @@ from xperience.common.settings.demo import DemoSettings
 
 
 def demo(settings: DemoSettings) -> None:
-    """The relay on this machine: 16 synthetic episodes to SSH and to S3, with a kill -9 on the way."""
+    """The whole way on this machine: 16 synthetic episodes, one of them unusable, over a kill -9 to passed gates."""
     try:
         from xperience.standin.demo import run_demo
     except ModuleNotFoundError as error:

@@ -26,8 +26,8 @@ rclone: ## Build rclone 1.76 from its Go module, once, into the user's cache
 	scripts/rclone
 
 .PHONY: images
-images: $(READY) rclone ## Build the images with Docker: PREFIX=registry.example/me PUSH=1
-	scripts/images $(PREFIX)
+images: $(READY) rclone ## Build the images with Docker: PREFIX=registry.example/me PUSH=1 IMAGES="train"
+	scripts/images $(or $(PREFIX),xperience) $(IMAGES)
 
 .PHONY: pyz
 pyz: $(READY) ## One file that runs the relay on a host with nothing but Python and rclone
@@ -109,7 +109,7 @@ lock: $(READY) ## Resolve pyproject.toml into the hashed requirements
 	uv() { $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate "$$@"; }
 	uv pyproject.toml --output-file requirements/relay.txt
 	uv pyproject.toml --extra cluster --output-file requirements/cluster.txt
-	uv pyproject.toml --extra cluster --extra prepare --output-file requirements/prepare.txt
+	uv pyproject.toml --extra cluster --extra prepare --extra windows --output-file requirements/prepare.txt
 	uv pyproject.toml --extra standin --group dev --output-file requirements/dev.txt
 	uv pyproject.toml --extra train --constraint requirements/dev.txt --output-file requirements/train.txt
 	echo uv | uv - --output-file requirements/uv.txt

@@ -8,13 +8,17 @@ from typing import Any
 import yaml
 
 from xperience.common.settings.prepare import PrepareRunSettings
+from xperience.common.settings.qwen3_omni import Qwen3OmniEvaluateSettings, Qwen3OmniTrainSettings
 from xperience.common.settings.relay import RelayPullSettings, RelayRunSettings
+from xperience.common.settings.windows import WindowsBuildSettings
 
 CHARTS = Path(__file__).parent.parent / "charts"
 # What `settings` of a chart may name.
 SETTINGS: dict[str, set[str]] = {
     "relay": {*RelayRunSettings.model_fields},
     "prepare": {*PrepareRunSettings.model_fields, *RelayPullSettings.model_fields},
+    "windows": {*WindowsBuildSettings.model_fields},
+    "qwen3-omni": {*Qwen3OmniTrainSettings.model_fields, *Qwen3OmniEvaluateSettings.model_fields},
 }
 # Maps and lists whose content is Kubernetes', not ours.
 OPEN = {
@@ -22,7 +26,8 @@ OPEN = {
     "metrics.podMonitor.labels",
     "metrics.prometheusRule.labels", "metrics.dashboard.labels", "networkPolicy.monitoringFrom", "proxyEnv",
     "serviceAccount.annotations", "commonLabels", "podLabels", "podAnnotations",
-    "nodeSelector", "tolerations", "affinity",
+    "nodeSelector", "tolerations", "affinity", "nccl", "extraEnv", "extraVolumes", "extraVolumeMounts",
+    "gate.resources.requests", "gate.resources.limits",
 }  # fmt: skip
 # Named by the chart itself, from other values.
 GIVEN_BY_THE_CHART = {
@@ -30,6 +35,7 @@ GIVEN_BY_THE_CHART = {
     "transfer_host", "transfer_root", "ssh_key", "known_hosts", "s3_endpoint", "s3_region", "s3_provider",
     "metrics_port", "deadline_seconds", "offline", "dry_run", "selection_url", "selection_sha256", "shard",
     "progress_job", "progress_job_uid", "json_output", "data_root", "evidence", "shards", "run",
+    "windows", "manifest_json", "base", "output", "processes", "merge", "zero_shot",
 }  # fmt: skip
 
 

@@ -14,6 +14,9 @@ TARGET = ROOT / "jobs"
 
 IMAGES = "images xperience/relay and xperience/rclone where the nodes find them (`make images`)"
 PREPARE_IMAGE = "image xperience/prepare where the nodes find it (`make images`)"
+TRAIN_IMAGE = "image xperience/train where the nodes find it (`make images IMAGES=train`)"
+DATA = "claim training-data (ReadWriteMany), in it what jobs/prepare.yaml and the jobs after it wrote"
+MODEL = "claim models, in it the folder Qwen3-Omni-30B-A3B-Instruct"
 TOKEN = "kubectl create secret generic hub-token --from-file=token=$HF_TOKEN_PATH"
 SSH_KEY = "kubectl create secret generic store-key --from-file=id_ed25519 --from-file=known_hosts"
 SSH_STORE = "XPERIENCE_TRANSFER_HOST and _ROOT, host, user, port (the NetworkPolicy's too): those of your store"
@@ -22,6 +25,7 @@ S3_KEYS = "kubectl create secret generic NAME --from-env-file=FILE (AWS_ACCESS_K
 HUB = {"tokenSecret": {"name": "hub-token"}}
 SSH = {"ssh": {"host": "me@store.example", "root": "/data/xperience10m_128", "secret": "store-key"}}
 S3 = {"s3": {"url": "s3://training/xperience10m_128", "writerSecret": "s3-writer", "readerSecret": "s3-reader"}}
+TRAIN = {"data": {"claim": "training-data"}, "model": {"claim": "models"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class Manifest:
     needs: tuple[str, ...]
     values: dict[str, Any]
     chart: str = "relay"
+    container: str = ""
 
 
 MANIFESTS = (
@@ -64,6 +69,37 @@ MANIFESTS = (
         {"data": {"claim": "training-data"}},
         chart="prepare",
     ),
+    Manifest(
+        "windows",
+        "indexes the labelled windows of the usable episodes and decodes their frames and sound, eight pods at a time",
+        (PREPARE_IMAGE, DATA),
+        {"data": {"claim": "training-data"}},
+        chart="windows",
+    ),
+    Manifest(
+        "qwen3-omni-train",
+        "trains the adapter on two hosts of eight GPUs, if the gates for train pass; run again, it goes on",
+        (TRAIN_IMAGE, "Kubeflow's training operator 1.9", DATA, MODEL),
+        {**TRAIN, "trainer": {"workers": 2}},
+        chart="qwen3-omni",
+        container="pytorch",
+    ),
+    Manifest(
+        "qwen3-omni-trainjob",
+        "the same under Kubeflow Trainer v2",
+        (TRAIN_IMAGE, "Kubeflow Trainer 2.1 with JobSet", DATA, MODEL),
+        {**TRAIN, "trainer": {"workers": 2, "api": "trainjob"}},
+        chart="qwen3-omni",
+        container="node",
+    ),
+    Manifest(
+        "qwen3-omni-evaluate",
+        "answers the held-out windows with the base model and with the adapter, and reports both beside the baselines",
+        (TRAIN_IMAGE, DATA, f"{MODEL}; the adapter of qwen3-omni-train"),
+        {**TRAIN, "stage": "evaluate", "evaluate": {"shards": 8}, "gpu": {"count": 1}},
+        chart="qwen3-omni",
+        container="evaluate",
+    ),
 )  # fmt: skip
 
 
@@ -91,7 +127,7 @@ def render(manifest: Manifest) -> str:
         f"What:   {manifest.what}.",
         *(f"{'Needs:' if number == 0 else '      '}  {need}" for number, need in enumerate(manifest.needs)),
         f"Apply:  kubectl apply -f {path}",
-        f"Watch:  kubectl logs -f -l {pods} -c {manifest.chart}",
+        f"Watch:  kubectl logs -f -l {pods} -c {manifest.container or manifest.chart}",
         f"Clean:  kubectl delete -f {path}",
         "",
         f"Made by `make jobs` from charts/{manifest.chart}.",

@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
-SOURCES = ["jobs", "kustomize", "charts", ".yamllint.yaml", ".checkov.yaml"]
+SOURCES = ["kustomize", "charts", ".yamllint.yaml", ".checkov.yaml"]
 # Helm's toYaml does not indent lists, and a rendered sentence is as long as it is.
 RENDERED = {
     "extends": str(ROOT / ".yamllint.yaml"),

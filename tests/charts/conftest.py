@@ -1,11 +1,14 @@
 """Render charts with the real Helm; look at what comes out as plain objects."""
 
+import json
 import os
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 
+import jsonschema
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -72,3 +75,12 @@ def one(objects: list[dict], kind: str, name: str = "") -> dict:
     """The one object of a kind (with this in its name)."""
     (found,) = (item for item in objects if item["kind"] == kind and name in item["metadata"]["name"])
     return found
+
+
+def validate(item: dict, kubernetes: str) -> None:
+    """By the strict schema: Kubernetes' own, or the CRD's (made by scripts/crd_schemas.py)."""
+    crd = ROOT / "tests" / "data" / "crds" / f"{item['kind'].lower()}.json"
+    if crd.exists():
+        jsonschema.validate(item, json.loads(crd.read_text())["schema"])
+    else:
+        kubernetes_validate.validate(item, kubernetes, strict=True)

@@ -65,7 +65,7 @@ metadata:
   {{- end }}
 automountServiceAccountToken: false
 {{- end }}
-{{- if .Values.progress.enabled }}
+{{- if (default (dict) .Values.progress).enabled }}
 ---
 # Patching the Job itself would allow too much: its own ConfigMaps alone, and new Events.
 apiVersion: rbac.authorization.k8s.io/v1
@@ -142,4 +142,21 @@ metadata:
 {{- with .root.Values.networkPolicy.extraEgress }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* Who scrapes the pods of the release, by their port "metrics". */}}
+{{- define "common.podMonitor" -}}
+apiVersion: monitoring.coreos.com/v1
+kind: PodMonitor
+metadata:
+  name: {{ include "common.fullname" . }}
+  labels:
+    {{- include "common.labels" . | nindent 4 }}
+    {{- with .Values.metrics.podMonitor.labels }}{{ toYaml . | nindent 4 }}{{ end }}
+spec:
+  jobLabel: app.kubernetes.io/name
+  selector:
+    matchLabels: {{- include "common.selectorLabels" . | nindent 6 }}
+  podMetricsEndpoints:
+    - {port: metrics, interval: {{ .Values.metrics.podMonitor.interval }}}
 {{- end -}}

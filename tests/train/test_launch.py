@@ -23,7 +23,7 @@ from xperience.common.shards import Shard
 from xperience.windows.build import build
 
 pytestmark = [pytest.mark.xdist_group("launch"), pytest.mark.timeout(600)]
-CHECKPOINT_EVERY, STEPS = 3, 26
+CHECKPOINT_EVERY, STEPS = 3, 25
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from xperience.common.errors import XperienceError
 from xperience.common.settings.qwen3_omni import Qwen3OmniTrainSettings
 from xperience.qwen3_omni.collate import IGNORED, RowMaker, packed
 from xperience.qwen3_omni.parallel import Group
@@ -33,7 +34,14 @@ class PackReader:
     def __len__(self) -> int:
         return len(self.work)
 
-    def __getitem__(self, number: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, number: int) -> dict[str, torch.Tensor] | XperienceError:
+        # torch would put a traceback of the loader's worker in place of the message.
+        try:
+            return self._batch(number)
+        except XperienceError as error:
+            return error
+
+    def _batch(self, number: int) -> dict[str, torch.Tensor]:
         work = self.work[number]
         rows = [self.maker.row(self.samples.read(sample)) for sample in work.pack.samples]
         if gate_checks(self.seed, work.step, work.place):
@@ -54,10 +62,12 @@ def work_of(steps: Sequence[Step], group: Group, first: int = 0) -> list[Work]:
 
 
 def loader(samples: Samples, maker: RowMaker, work: Sequence[Work], settings: Qwen3OmniTrainSettings) -> Iterator[Any]:
-    """Batches in the order of `work`."""
-    return iter(
-        DataLoader(
-            PackReader(samples, maker, work, settings.seed), batch_size=None, num_workers=settings.loader_workers,
-            pin_memory=torch.cuda.is_available(),
-        )
+    """Batches in the order of `work`; raises what was raised while one was read."""
+    batches = DataLoader(
+        PackReader(samples, maker, work, settings.seed), batch_size=None, num_workers=settings.loader_workers,
+        pin_memory=torch.cuda.is_available(),
     )  # fmt: skip
+    for batch in batches:
+        if isinstance(batch, XperienceError):
+            raise batch
+        yield batch

@@ -37,7 +37,7 @@ pyz: $(READY) ## One file that runs the relay on a host with nothing but Python 
 
 .PHONY: test
 test: ## All tests, and at the end what was skipped and why
-	scripts/test unit charts e2e kind
+	scripts/test unit charts e2e train kind
 
 .PHONY: test-unit
 test-unit: ## Unit tests: no servers, under a minute

@@ -45,3 +45,11 @@ def thinker(config):
 @pytest.fixture(scope="session")
 def mixed():
     return tiny.ShownLabels("train", sessions=2, media=("v", "a", "va", ""), side=64, frames=4)
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory, tokenizer, config):
+    folder = tmp_path_factory.mktemp("base")
+    tiny.tiny_thinker(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

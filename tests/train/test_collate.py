@@ -5,8 +5,11 @@ import pytest
 import torch
 
 from xperience.common.errors import BadDataError
+from xperience.common.settings.qwen3_omni import Qwen3OmniTrainSettings
 from xperience.qwen3_omni import prompt
-from xperience.qwen3_omni.collate import IGNORED, packed, padded
+from xperience.qwen3_omni.collate import IGNORED, RowMaker, packed, padded
+from xperience.qwen3_omni.packs import Work, loader
+from xperience.qwen3_omni.schedule import Pack
 
 KINDS = [
     pytest.param(0, id="video"),
@@ -31,22 +34,55 @@ def test_tokens_are_counted_before_the_media_are_read(maker, mixed, number):
     assert maker.counts(mixed.facts[number]) == (len(row.ids), sum(label != IGNORED for label in row.labels))
 
 
-@pytest.mark.parametrize("number", KINDS)
-def test_a_mask_from_the_unexpanded_prompt_fails_the_gate_by_the_media_expansion(maker, mixed, number):
+def chat_text(facts):
+    """The prompt as a chat template writes it, before a processor expands its one placeholder per medium."""
+    pieces = prompt.conversation(
+        begin_seconds=facts.begin_seconds, end_seconds=facts.end_seconds, video=facts.frames > 0,
+        audio=facts.samples > 0, answer=None,
+    )  # fmt: skip
+    media = {
+        "video": "<|vision_start|><|video_pad|><|vision_end|>", "audio": "<|audio_start|><|audio_pad|><|audio_end|>"
+    }  # fmt: skip
+    return "".join(media.get(piece.kind, piece.text) for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("number", "expansion"),
+    [
+        pytest.param(0, 8 - 1, id="video"),  # 4 frames of 64 × 64: 2 × 2 × 2 tokens
+        pytest.param(1, 13 - 1, id="audio"),  # one second
+        pytest.param(2, 8 - 1 + 13 - 1, id="both"),
+        pytest.param(3, 0, id="none"),
+    ],
+)
+def test_a_mask_from_the_unexpanded_prompt_fails_the_gate_by_the_media_expansion(maker, mixed, number, expansion):
     row = maker.row(mixed.read(number))
-    answer_begins = next(place for place, label in enumerate(row.labels) if label != IGNORED)
-    tokens = [maker.tokenizer.convert_tokens_to_ids(name) for name in ("<|video_pad|>", "<|audio_pad|>")]
-    expansion = sum(max(0, row.ids.count(token) - 1) for token in tokens)
-    unexpanded = answer_begins - expansion  # what tokenising the chat's text with one placeholder per medium gives
-    wrong = dataclasses.replace(row, labels=[IGNORED] * unexpanded + row.ids[unexpanded:])
+    length = len(maker.tokenizer(chat_text(mixed.facts[number]), add_special_tokens=False)["input_ids"])
+    wrong = dataclasses.replace(row, labels=[IGNORED] * length + row.ids[length:])
     surplus = sum(label != IGNORED for label in wrong.labels) - sum(label != IGNORED for label in row.labels)
     assert surplus == expansion
-    if number == 3:
-        assert expansion == 0
+    if expansion == 0:
         maker.check_labels(wrong)
     else:
-        with pytest.raises(BadDataError, match="supervised tokens are not the answer"):
+        with pytest.raises(BadDataError, match=rf"supervised tokens are not the answer.* {expansion} of them are of"):
             maker.check_labels(wrong)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_wrong_mask_ends_a_run_at_its_first_step(maker, mixed, monkeypatch, workers):
+    settings = Qwen3OmniTrainSettings(loader_workers=workers)
+    plain = RowMaker.row
+
+    def with_wrong_mask(self, sample):
+        row = plain(self, sample)
+        length = len(self.tokenizer(chat_text(mixed.facts[2]), add_special_tokens=False)["input_ids"])
+        return dataclasses.replace(row, labels=[IGNORED] * length + row.ids[length:])
+
+    work = [Work(0, 0, Pack((2,), *maker.counts(mixed.facts[2])), counts=True)]
+    assert len(list(loader(mixed, maker, work, settings))) == 1
+    monkeypatch.setattr(RowMaker, "row", with_wrong_mask)
+    with pytest.raises(BadDataError, match=rf"not the answer: {mixed.facts[2].id}: \d+ tokens, 19 of them are of"):
+        next(loader(mixed, maker, work, settings))
 
 
 def test_the_gate_fails_where_the_end_is_not_supervised(maker, mixed):

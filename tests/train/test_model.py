@@ -1,5 +1,13 @@
+import json
+import sys
+from pathlib import Path
+
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "train"))
+
+from packing import ways
 
 from xperience.common.errors import ConfigurationError
 from xperience.qwen3_omni import estimate, tiny
@@ -44,6 +52,67 @@ def test_the_loss_of_answers_is_the_models_own_packed_padded_and_alone(maker, mi
         assert float(answer_loss(thinker, batch)) == pytest.approx(own, rel=1e-5)
         assert float(answer_loss(thinker, packed(rows))) == pytest.approx(own, rel=1e-5)
         assert sum(float(answer_loss(thinker, packed([row]))) for row in rows) == pytest.approx(own, rel=1e-5)
+
+
+def test_the_formulas_of_a_plan_count_the_real_models_parameters():
+    thinker = meta_thinker()
+    layer = text_layers(thinker)[0]
+    sizes = {name: parameter.numel() for name, parameter in layer.named_parameters()}
+    experts = sum(size for name, size in sizes.items() if ".experts." in name)
+    assert 48 * (sum(sizes.values()) - experts + experts * 8 // 128) == estimate.ACTIVE_TEXT_PARAMETERS
+    towers = report(thinker).trained
+    assert towers["audio_tower"].parameters + towers["visual"].parameters == pytest.approx(
+        estimate.TOWER_PARAMETERS, rel=1e-3
+    )
+
+
+def test_a_plan_has_the_figures_that_its_formulas_give_by_hand():
+    per_layer = 16 * ((2048 + 4096) + 2 * (2048 + 512) + (4096 + 2048))  # LoRA of q, k and v, o at rank 16
+    assert per_layer * 48 == 13_369_344 == estimate.Assumed().trained_parameters
+    active = 48 * (2048 * (4096 + 512 + 512) + 4096 * 2048 + 8 * 3 * 2048 * 768 + 128 * 2048 + 2 * 2048 + 2 * 128)
+    assert active == estimate.ACTIVE_TEXT_PARAMETERS
+    found = estimate.estimate(1, 8, 80, estimate.Assumed())
+    assert (found.strategy, found.weights_gb, found.adapter_gb) == ("ddp", 63.4, 0.21)
+    assert found.tokens_per_step == 16 * 8192 == 131_072
+    assert found.steps == 325  # 32,768 × 1,300 / 131,072
+    # 1.61 kept, 2.48 at work, 0.86 logits, 0.13 mask
+    assert found.activations_gb == 5.1
+    assert found.peak_gb == pytest.approx(63.44 + 0.21 + 5.09 + 6, abs=0.1)
+    # per token 16.38 + 9.50 + 25.77 GFLOP; 8 GPUs × 989 TFLOP/s × 0.15
+    assert found.step_seconds == pytest.approx(131_072 * 51.65e9 / 1.1868e15, rel=1e-3)
+    assert found.hours == pytest.approx(325 * 5.704 / 3600, abs=0.01)
+
+
+def test_a_plan_shards_where_a_gpu_cannot_hold_the_whole_model():
+    long = estimate.Assumed(pack_tokens=24_576)
+    assert estimate.estimate(1, 1, 80, long).strategy == "none"
+    found = estimate.estimate(2, 8, 80, long)
+    # 1.81 whole, 29.91 / 16 held, two of 48 layers gathered; 2 bytes each
+    assert (found.strategy, found.weights_gb) == ("fsdp", pytest.approx(2 * (1.809 + 1.869 + 1.246), abs=0.1))
+
+
+def test_the_command_prints_nine_plans_with_their_formulas():
+    from typer.testing import CliRunner
+
+    from xperience.cli.qwen3_omni import app
+
+    told = json.loads(CliRunner().invoke(app, ["plan", "--json"]).stdout)
+    assert {(e["hosts"], e["gpus_per_host"], e["gpu_memory_gb"]) for e in told["estimates"]} == {
+        (hosts, gpus, memory) for hosts, gpus in ((1, 1), (1, 8), (2, 8)) for memory in (80, 96, 141)
+    }
+    assert any("MFU is assumed" in line for line in told["formulas"])
+    table = CliRunner().invoke(app, ["plan", "--plan-windows", "1000"], env={"COLUMNS": "200"}).stdout
+    assert "nothing was measured" in table and "2×8" in table
+
+
+def test_packs_padded_batches_and_single_rows_have_one_loss_and_packs_compute_no_padding(maker, thinker):
+    samples = tiny.ShownLabels("train", sessions=4, media=("v", "a", "va", ""), side=64, frames=4)
+    model = add_adapter(thinker, rank=4, alpha=8, dropout=0.0)
+    in_packs, single, padded_ = ways(samples, maker, model, pack_tokens=600, batch=4)
+    assert single.loss == pytest.approx(in_packs.loss, rel=1e-5)
+    assert padded_.loss == pytest.approx(in_packs.loss, rel=1e-5)
+    assert in_packs.tokens == single.tokens < padded_.tokens
+    assert in_packs.passes < single.passes == 16
 
 
 def test_a_plan_says_where_the_model_does_not_fit():

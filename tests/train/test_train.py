@@ -1,133 +1,126 @@
-import json
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
+import itertools
 
 import pytest
+from processes import Kill, adapters, lines, losses, said, settings_of, train_in, train_whole
 
-from xperience.common.settings.qwen3_omni import Qwen3OmniTrainSettings
-from xperience.qwen3_omni import tiny
-from xperience.qwen3_omni.schedule import plan_steps
-
-WORKER = Path(__file__).with_name("tiny_worker.py")
-LAUNCH = (
-    "import sys; from xperience.qwen3_omni.launch import launch;"
-    "code, said = launch(sys.argv[2:], processes=int(sys.argv[1])); print(said); sys.exit(code)"
-)
+pytestmark = pytest.mark.xdist_group("train")
+STEPS = 8
 
 
-@pytest.fixture(scope="session")
-def base(tmp_path_factory, tokenizer, config):
-    folder = tmp_path_factory.mktemp("base")
-    tiny.tiny_thinker(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def settings_of(base, output, **changed):
-    values = {
-        "base": base, "output": output, "dtype": "float32", "lora_rank": 4, "lora_alpha": 8, "learning_rate": 3e-3,
-        "warm_up_steps": 2, "epochs": 2, "pack_tokens": 256, "packs_per_step": 4, "recompute": False,
-        "loader_workers": 0, "checkpoint_every_steps": 2, "validate_every_steps": 4, "patience": 0,
-    }  # fmt: skip
-    return Qwen3OmniTrainSettings(**values | changed)
-
-
-def start(settings, processes=2, **environment):
-    settings.output.mkdir(parents=True, exist_ok=True)
-    place = settings.output / "settings.json"
-    place.write_text(settings.model_dump_json())
-    return subprocess.Popen(
-        [sys.executable, "-c", LAUNCH, str(processes), str(WORKER), str(place)], text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-    )  # fmt: skip
-
-
-def run(settings, processes=2, **environment):
-    process = start(settings, processes, **environment)
-    said, _ = process.communicate(timeout=200)
-    return process.returncode, said
-
-
-def losses(settings):
-    lines = [json.loads(line) for line in (settings.output / "metrics.jsonl").read_text().splitlines()]
-    return [line["loss"] for line in lines if line["event"] == "step"]
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def undisturbed(base, tmp_path_factory):
-    settings = settings_of(base, tmp_path_factory.mktemp("undisturbed"))
-    code, said = run(settings)
-    assert code == 0, said
-    return settings
+    return train_whole(2, settings_of(base, tmp_path_factory.mktemp("undisturbed")))
 
 
-def test_two_processes_train_one_of_them_without_media(undisturbed, maker):
-    samples = tiny.ShownLabels("train", sessions=4, media=("v", ""))
-    steps = plan_steps(
-        [maker.counts(facts) for facts in samples.facts], seed=undisturbed.seed, epochs=2, pack_tokens=256,
-        packs_per_step=4,
-    )  # fmt: skip
+def samples_of_steps(settings, processes):
+    """Step → the samples of each of its packs, whoever computed them."""
+    told = sorted(itertools.chain(*(said(settings, rank) for rank in range(processes))), key=lambda line: line["step"])
+    return {
+        step: sorted(pack for line in group for pack in line["samples"])
+        for step, group in itertools.groupby(told, key=lambda line: line["step"])
+    }
 
-    def seen(pack):
-        return any(samples.facts[number].frames for number in pack.samples) if pack else None
 
-    passes = [pair for step in steps for pair in zip(step.of_rank(0, 2), step.of_rank(1, 2), strict=True)]
-    assert any({seen(one), seen(other)} == {True, False} for (_, one), (_, other) in passes)
+def test_two_processes_train_one_of_them_without_video_and_sound(undisturbed):
+    both = zip(said(undisturbed, 0), said(undisturbed, 1), strict=True)
+    pairs = [pair for one, other in both for pair in zip(one["media"], other["media"], strict=False)]
+    assert {(True, False), (True, True)} <= set(pairs)
     found = losses(undisturbed)
-    assert len(found) == len(steps) >= 6
+    assert len(found) == STEPS
     assert found[-1] < found[0] - 0.2
-    assert (undisturbed.output / "best" / "adapter_model.safetensors").stat().st_size > 10_000
+    assert len(lines(undisturbed, "validation")) == 2
 
 
-def test_a_stopped_run_says_143_and_goes_on_bit_equal(base, tmp_path, undisturbed):
+@pytest.mark.parametrize(
+    "kill",
+    [
+        *(pytest.param(Kill(step), id=f"after-{step}-steps") for step in (1, 3, 4, 7)),
+        pytest.param(Kill(2, in_checkpoint=True), id="in-the-first-checkpoint"),
+        pytest.param(Kill(4, in_checkpoint=True), id="in-a-checkpoint-behind-a-validation"),
+        pytest.param(Kill(STEPS, in_checkpoint=True), id="in-the-last-checkpoint"),
+    ],
+)
+def test_a_run_killed_at_any_step_goes_on_bit_equal_and_loses_two_steps_at_most(base, tmp_path, undisturbed, kill):
     settings = settings_of(base, tmp_path)
-    process = start(settings, SECONDS_PER_STEP="0.5")
-    for line in process.stdout:
-        if line.startswith("STEP 2"):
-            os.kill(process.pid, signal.SIGTERM)
-            break
-    said = process.communicate(timeout=100)[0]
-    assert process.returncode == 143, said
-    assert "the checkpoint is complete" in said
-    code, said = run(settings)
-    assert code == 0, said
+    assert -9 in train_in(2, settings, kill=kill)
+    before = [line["step"] for line in said(settings)]
+    train_whole(2, settings)
+    again = [line["step"] for line in said(settings)][len(before) :]
+    assert kill.step - 2 <= again[0] <= kill.step
+    assert again == list(range(again[0], STEPS))
     assert losses(settings) == losses(undisturbed)
-    assert (settings.output / "adapter" / "adapter_model.safetensors").read_bytes() == (
-        undisturbed.output / "adapter" / "adapter_model.safetensors"
-    ).read_bytes()
+    assert adapters(settings) == adapters(undisturbed)
 
 
-def test_a_killed_run_goes_on_from_its_last_complete_checkpoint(base, tmp_path, undisturbed):
+@pytest.mark.parametrize("processes", [1, 4])
+def test_another_number_of_processes_has_the_same_samples_in_each_step_and_the_same_losses(
+    base, tmp_path, undisturbed, processes
+):
+    settings = train_whole(processes, settings_of(base, tmp_path))
+    assert samples_of_steps(settings, processes) == samples_of_steps(undisturbed, 2)
+    assert losses(settings) == pytest.approx(losses(undisturbed), rel=1e-5)
+
+
+def test_a_killed_run_goes_on_with_another_number_of_processes(base, tmp_path, undisturbed):
     settings = settings_of(base, tmp_path)
-    code, said = run(settings, DIE_AT="3")
-    assert code not in (0, 143), said
-    half = settings.output / "checkpoints" / "step-0000003.tmp"
-    half.mkdir()
-    code, said = run(settings)
-    assert code == 0, said
-    assert "STEP 2" in said and "STEP 1\n" not in said
-    assert losses(settings) == losses(undisturbed)
-
-
-def test_one_process_has_the_losses_of_two(base, tmp_path, undisturbed):
-    settings = settings_of(base, tmp_path)
-    code, said = run(settings, processes=1)
-    assert code == 0, said
+    train_in(2, settings, kill=Kill(5))
+    train_whole(1, settings)
+    assert losses(settings)[:4] == losses(undisturbed)[:4]
     assert losses(settings) == pytest.approx(losses(undisturbed), rel=1e-5)
 
 
 def test_sharded_layers_have_the_losses_of_whole_ones(base, tmp_path, undisturbed):
-    settings = settings_of(base, tmp_path, strategy="fsdp", recompute=True)
-    code, said = run(settings)
-    assert code == 0, said
+    settings = train_whole(2, settings_of(base, tmp_path, strategy="fsdp", recompute=True))
+    for line in (*said(settings, 0), *said(settings, 1)):
+        assert all(".language_model.layers." in name for name in line["sharded"])
+        assert not any(".language_model.layers." in name for name in line["whole"])
+        assert sum("lora_" in name for name in line["sharded"]) == 24
+        assert any("audio_tower" in name for name in line["whole"]) and any("visual" in name for name in line["whole"])
+        assert line["local_share"] == 0.5
     assert losses(settings) == pytest.approx(losses(undisturbed), rel=1e-5)
+    assert [line["loss"] for line in lines(settings, "validation")] == pytest.approx(
+        [line["loss"] for line in lines(undisturbed, "validation")], rel=1e-5
+    )
 
 
-def test_another_runs_checkpoint_is_refused_with_its_own_code(base, tmp_path, undisturbed):
-    other = settings_of(base, undisturbed.output, learning_rate=1e-3)
-    code, said = run(other)
-    assert code == 77, said
-    assert "a checkpoint of another run" in said
+def test_sharded_layers_killed_go_on_bit_equal(base, tmp_path):
+    whole, killed = (settings_of(base, tmp_path / name, strategy="fsdp") for name in ("whole", "killed"))
+    train_whole(2, whole)
+    train_in(2, killed, kill=Kill(5))
+    train_whole(2, killed)
+    assert (losses(killed), adapters(killed)) == (losses(whole), adapters(whole))
+
+
+def test_frozen_weights_in_bfloat16_have_the_same_losses_sharded_and_whole(base, tmp_path):
+    ddp, fsdp = (
+        train_whole(2, settings_of(base, tmp_path / strategy, strategy=strategy, dtype="bfloat16", epochs=1))
+        for strategy in ("ddp", "fsdp")
+    )
+    assert losses(fsdp) == pytest.approx(losses(ddp), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "media"),
+    [
+        pytest.param("fsdp", ("v", ""), id="fsdp-video-or-none"),
+        pytest.param("fsdp", ("a", ""), id="fsdp-sound-or-none"),
+        pytest.param("fsdp", ("v", "a"), id="fsdp-video-or-sound"),
+        pytest.param("ddp", ("v", "a"), id="ddp-video-or-sound"),
+        pytest.param("ddp", ("",), id="ddp-none-at-all"),
+    ],
+)
+def test_a_process_without_video_or_sound_does_not_hang(base, tmp_path, strategy, media):
+    settings = train_whole(2, settings_of(base, tmp_path, strategy=strategy, epochs=1), media=media)
+    assert len(losses(settings)) >= 3
+
+
+def test_a_run_that_lost_patience_does_not_go_on_when_it_is_started_again(base, tmp_path):
+    # A rate of nearly nothing: no validation is better than the first one.
+    settings = settings_of(base, tmp_path, learning_rate=1e-30, validate_every_steps=1, patience=2, epochs=4)
+    train_whole(1, settings)
+    assert len(losses(settings)) == 3
+    before, adapter = len(said(settings)), adapters(settings)
+    train_whole(1, settings)
+    assert len(said(settings)) == before
+    assert len(losses(settings)) == 3
+    assert adapters(settings) == adapter

@@ -1,10 +1,18 @@
 """SIGTERM and SIGINT ask a command to stop: its state is saved, then it exits with 143."""
 
+import ctypes
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(number: int = signal.SIGTERM) -> None:
+    """In a child, before exec or at its start: get this signal when the thread that forked it ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
 
 
 @contextmanager

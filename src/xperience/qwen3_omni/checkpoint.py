@@ -86,6 +86,8 @@ def export_adapter(folder: Path, model: Any, *, group: Group, bare: Any) -> None
         temporary = folder.with_name(f"{folder.name}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         plain = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+        for config in bare.peft_config.values():
+            config.target_modules = sorted(config.target_modules)  # a set would give the file another order each time
         bare.save_pretrained(temporary, state_dict=plain)
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)

@@ -134,10 +134,13 @@ def check_labels(tokenizer: Tokenizer, row: Row) -> None:
     supervised = [label for label in row.labels if label != IGNORED]
     found, expected = tokenizer.decode(supervised), row.answer + IM_END
     if found != expected:
-        surplus = len(supervised) - len(tokenizer(expected, add_special_tokens=False)["input_ids"])
+        # Tokens of the prompt in front of the answer: what a mask gives that counted the prompt without its media.
+        ends = (n for n in range(len(supervised), 0, -1) if tokenizer.decode(supervised[n:]) == expected)
+        surplus = next(ends, None)
+        of_prompt = "the answer is not among them" if surplus is None else f"{surplus} of them are of the prompt"
         raise BadDataError(
             "the supervised tokens are not the answer", where=row.id,
-            why=f"{len(supervised)} tokens, some {surplus} too many; they begin with {found[:60]!r}",
+            why=f"{len(supervised)} tokens, {of_prompt}; they begin with {found[:60]!r}",
             fix="The label mask is wrong: nothing may be trained with it.",
         )  # fmt: skip
 

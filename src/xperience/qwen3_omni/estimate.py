@@ -7,9 +7,10 @@ from xperience.common.evidence import Part
 # Of the real model, counted on the meta device (tests/train/test_model.py).
 FROZEN_PARAMETERS = 31_719_205_488
 LAYER_PARAMETERS = 29_909_790_720
-ACTIVE_TEXT_PARAMETERS = 2_730_000_000
+ACTIVE_TEXT_PARAMETERS = 2_730_700_800
 TOWER_PARAMETERS = 1_187_000_000
 HIDDEN, LAYERS, VOCABULARY = 2048, 48, 152_064
+HEADS_WIDTH = 32 * 128
 EXPERTS_PER_TOKEN, EXPERT_WIDTH = 8, 768
 # Kept free: the context of CUDA, NCCL's buffers, fragments of the allocator.
 RESERVED_GB = 6.0
@@ -58,7 +59,8 @@ def estimate(hosts: int, gpus_per_host: int, gpu_memory_gb: int, assumed: Assume
     kept = assumed.pack_tokens * HIDDEN * LAYERS * 2
     inside = assumed.pack_tokens * (EXPERTS_PER_TOKEN * (3 * EXPERT_WIDTH + 2 * HIDDEN) + 12 * HIDDEN) * 2 * 2
     answers = assumed.pack_tokens / assumed.window_tokens * ANSWER_TOKENS
-    activations = (kept + inside + answers * VOCABULARY * 4 * 3) / 1e9
+    mask = assumed.pack_tokens**2 * 2
+    activations = (kept + inside + answers * VOCABULARY * 4 * 3 + mask) / 1e9
     whole = FROZEN_PARAMETERS * 2 / 1e9
     sharded = (FROZEN_PARAMETERS - LAYER_PARAMETERS + LAYER_PARAMETERS / gpus + 2 * LAYER_PARAMETERS / LAYERS) * 2 / 1e9
     strategy, weights, held = "none", whole, adapter
@@ -69,7 +71,9 @@ def estimate(hosts: int, gpus_per_host: int, gpu_memory_gb: int, assumed: Assume
         strategy, weights, held = "fsdp", sharded, adapter / gpus
     tokens = assumed.pack_tokens * assumed.packs_per_step
     steps = -(-assumed.windows * assumed.epochs * assumed.window_tokens // tokens)
-    operations = tokens * 6 * ACTIVE_TEXT_PARAMETERS + tokens * 4 * 2 * TOWER_PARAMETERS
+    of_text, of_towers = 6 * ACTIVE_TEXT_PARAMETERS, 4 * 2 * TOWER_PARAMETERS
+    of_attention = 4 * 4 * assumed.pack_tokens * HEADS_WIDTH * LAYERS
+    operations = tokens * (of_text + of_towers + of_attention)
     step_seconds = operations / (gpus * PEAK_TFLOPS[gpu_memory_gb] * 1e12 * assumed.mfu)
     return Estimate(
         hosts=hosts, gpus_per_host=gpus_per_host, gpu_memory_gb=gpu_memory_gb, strategy=strategy,
@@ -83,10 +87,12 @@ def estimate(hosts: int, gpus_per_host: int, gpu_memory_gb: int, assumed: Assume
 FORMULAS = (
     "weights: 2 bytes × 31.72 × 10⁹ frozen parameters; fsdp: text layers divided by the GPUs, two of them gathered",
     "adapter: 16 bytes × trained parameters (float32 weight, gradient, two moments)",
-    "activations: recomputed; kept inputs of 48 layers + one layer at work + float32 logits of answer tokens alone, ×3",
+    "activations: recomputed; kept inputs of 48 layers + one layer at work + float32 logits of answer tokens alone, ×3"
+    " + SDPA's mask of a pack, 2 × S²",
     f"{RESERVED_GB:g} GB of a GPU are kept free; the peak includes them",
     "hours: steps × tokens of a step × (6 × 2.73 × 10⁹ active text parameters: forward twice and gradients of inputs;"
-    " 8 × 1.19 × 10⁹ of the towers, an upper bound) ÷ (GPUs × peak × MFU)",
+    " 8 × 1.19 × 10⁹ of the towers, an upper bound; 16 × S × 4096 × 48 of attention over all S tokens of a pack, which"
+    " SDPA computes and masks) ÷ (GPUs × peak × MFU)",
     "peak, dense bf16: 989 TFLOP/s (H100 80 GB, H200 141 GB), 148 (H20 96 GB); the MFU is assumed, not measured",
 )
 

@@ -11,13 +11,17 @@ RUN = "run.json"
 
 
 class TrainedOn(Evidence):
-    """What a run was trained on; `sessions` are those of train and of val, whose loss chose the adapter."""
+    """What a run was trained on; `sessions` are those of train and of val, whose loss chose the adapter.
+
+    `inputs` has the hash of the base model's files, `revision` the commit that they are of, where it is known.
+    """
 
     SCHEMA: ClassVar[str] = "xperience.qwen3-omni-run/1"
 
     fingerprint: str
     sessions: list[str]
     trained_parameters: int
+    revision: str = ""
 
 
 def check_held_out(facts: Sequence[SampleFacts], run: TrainedOn, windows_sha256: str) -> None:

@@ -1,29 +1,34 @@
 """The launcher: a container's first process, around torchrun, which would turn SIGTERM into exit code 1.
 
 SIGTERM and SIGINT become a stop file that the workers look for at each step; they save and end, and the launcher says
-143. What workers raise keeps its exit code. All other endings keep torchrun's.
+143. What workers raise keeps its exit code; a worker that a signal ended gives 128 + N, a lost host 134. Codes from 128
+on are worth another try, and a PyTorchJob with `restartPolicy: ExitCode` makes it.
 """
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from xperience.common.errors import ExitCode
 from xperience.common.files import write_atomic
-from xperience.common.signals import stop_on_signal
+from xperience.common.signals import die_with_parent, stop_on_signal
 
 STOP_FILE, OUTCOME_FILE = "XPERIENCE_STOP_FILE", "XPERIENCE_OUTCOME_FILE"
 POLL_SECONDS = 0.2
+# What NCCL's watchdog ends a process with, by SIGABRT.
+LOST = 134
 
 
 def launch(worker: Sequence[str], *, processes: int) -> tuple[int, str]:
-    """Run `python -m torch.distributed.run … worker`; returns exit code and message of what ended it.
+    """Run torchrun around `worker`; returns exit code and message of what ended it.
 
-    PyTorchJob's PET_* variables set nodes, rendezvous and restarts.
+    PyTorchJob's PET_* variables set nodes, rendezvous and restarts: torchrun reads them. Without them this host is all.
     """
     with tempfile.TemporaryDirectory(prefix="xperience-train-") as folder, stop_on_signal() as asked_to_stop:
         stop_file, outcome_file = Path(folder) / "stop", Path(folder) / "outcome.json"
@@ -32,10 +37,10 @@ def launch(worker: Sequence[str], *, processes: int) -> tuple[int, str]:
         arguments = [] if "PET_NPROC_PER_NODE" in environment else [f"--nproc-per-node={processes}"]
         if not any(name in environment for name in ("PET_RDZV_ENDPOINT", "PET_MASTER_ADDR", "PET_NNODES")):
             arguments.append("--standalone")
-        # A session of its own: a terminal's Ctrl-C is the launcher's to hand on.
+        # A session of its own: a terminal's Ctrl-C is for the launcher to hand on. It dies with its launcher.
         process = subprocess.Popen(
-            [sys.executable, "-m", "torch.distributed.run", *arguments, *worker], env=environment,
-            start_new_session=True,
+            [sys.executable, "-m", "xperience.qwen3_omni.torchrun", *arguments, *worker], env=environment,
+            start_new_session=True, preexec_fn=partial(die_with_parent, signal.SIGKILL),  # noqa: PLW1509
         )  # fmt: skip
         while True:
             if asked_to_stop.is_set() and not stop_file.exists():
@@ -50,7 +55,7 @@ def launch(worker: Sequence[str], *, processes: int) -> tuple[int, str]:
             return int(ExitCode.STOPPED), f"stopped after step {outcome['step']}, the checkpoint is complete"
         if code != 0 and outcome.get("exit_code"):
             return int(outcome["exit_code"]), str(outcome["message"])
-        return code, str(outcome.get("message", f"torchrun ended with {code}"))
+        return code, str(outcome.get("message", f"a worker ended with {code}"))
 
 
 def stop_asked() -> bool:

@@ -9,6 +9,7 @@ import torch
 
 from xperience.common.errors import ConfigurationError
 from xperience.common.evidence import Part
+from xperience.qwen3_omni.weights import no_base
 
 BASE = "Qwen/Qwen3-Omni-30B-A3B-Instruct"
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -70,17 +71,31 @@ def meta_thinker() -> Any:
         return Qwen3OmniMoeThinkerForConditionalGeneration(Qwen3OmniMoeThinkerConfig(**real_config()))
 
 
+def load_tokenizer(base: Path) -> Any:
+    """The tokenizer of a checkpoint on disk; ConfigurationError."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(base)
+    except (OSError, ValueError) as error:
+        raise no_base(base, error) from error
+
+
+def declare_tokens(thinker: Any, tokenizer: Any) -> None:
+    """Give the configuration the tokens that get_rope_index reads and its class does not declare."""
+    for name in ("vision_start", "vision_end", "audio_end"):
+        if not hasattr(thinker.config, f"{name}_token_id"):
+            setattr(thinker.config, f"{name}_token_id", tokenizer.convert_tokens_to_ids(f"<|{name}|>"))
+
+
 def load_thinker(base: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     """Thinker and tokenizer of a checkpoint on disk: the whole model's or the thinker's own; ConfigurationError."""
-    from transformers import AutoTokenizer, Qwen3OmniMoeThinkerForConditionalGeneration
+    from transformers import Qwen3OmniMoeThinkerForConditionalGeneration
 
     try:
         architecture = json.loads((base / "config.json").read_text())["architectures"][0]
     except (OSError, ValueError, LookupError) as error:
-        raise ConfigurationError(
-            "no base model", where=str(base), why=str(error)[:200],
-            fix="Give the folder of a downloaded checkpoint: `xperience select repo` and `relay run` bring it.",
-        ) from error  # fmt: skip
+        raise no_base(base, error) from error
     if "Thinker" in architecture:
         thinker = Qwen3OmniMoeThinkerForConditionalGeneration.from_pretrained(base, dtype=dtype)
     else:
@@ -88,11 +103,9 @@ def load_thinker(base: Path, dtype: torch.dtype) -> tuple[Any, Any]:
 
         thinker = Qwen3OmniMoeForConditionalGeneration.from_pretrained(base, dtype=dtype, enable_audio_output=False)
         thinker = thinker.thinker
-    for name in ("vision_start", "vision_end", "audio_end"):
-        if not hasattr(thinker.config, f"{name}_token_id"):
-            tokenizer_id = AutoTokenizer.from_pretrained(base).convert_tokens_to_ids(f"<|{name}|>")
-            setattr(thinker.config, f"{name}_token_id", tokenizer_id)
-    return thinker, AutoTokenizer.from_pretrained(base)
+    tokenizer = load_tokenizer(base)
+    declare_tokens(thinker, tokenizer)
+    return thinker, tokenizer
 
 
 def add_adapter(thinker: Any, *, rank: int, alpha: int, dropout: float, experts: bool = False) -> Any:

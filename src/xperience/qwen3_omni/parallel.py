@@ -3,14 +3,19 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from xperience.qwen3_omni.model import text_layers
 
-Strategy = Literal["ddp", "fsdp"]
+T = TypeVar("T")
+
+
+def is_of_the_others(error: RuntimeError) -> bool:
+    """Whether an error is that of a connection to another process: torch's own types, or a plain one of gloo."""
+    return isinstance(error, dist.DistError) or "gloo/transport" in str(error)
 
 
 class Group:
@@ -39,6 +44,12 @@ class Group:
         dist.all_reduce(found)
         return [float(value) for value in found]
 
+    def first(self, value: T) -> T:
+        """What rank 0 has."""
+        found: list[T] = [value]
+        dist.broadcast_object_list(found)
+        return found[0]
+
     def barrier(self) -> None:
         """Wait for all."""
         dist.barrier()
@@ -48,18 +59,12 @@ class Group:
         dist.destroy_process_group()
 
 
-def wrap(model: Any, strategy: Strategy, group: Group) -> Any:
-    """The model for several processes. FSDP2: one unit per text layer; towers, embedding and head stay whole.
+def shard_layers(model: Any, group: Group) -> None:
+    """FSDP2: one unit per text layer; towers, embedding and head stay whole. The model may lie on the meta device.
 
     A rank whose pack has no video or sound skips a tower: whole towers need no collective, sharded ones would hang.
     Positions stay float32: `cast_forward_inputs` is off.
     """
-    if strategy == "ddp":
-        model.to(group.device)
-        from torch.nn.parallel import DistributedDataParallel
-
-        devices = [group.device.index] if group.device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=devices)
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
@@ -67,7 +72,14 @@ def wrap(model: Any, strategy: Strategy, group: Group) -> Any:
     policy = MixedPrecisionPolicy(cast_forward_inputs=False)
     for layer in text_layers(model):
         fully_shard(layer, mesh=mesh, mp_policy=policy)
-    return model.to(group.device)
+
+
+def replicate(model: Any, group: Group) -> Any:
+    """DDP. All processes have loaded the same weights: none are broadcast, nor are buffers."""
+    from torch.nn.parallel import DistributedDataParallel
+
+    devices = [group.device.index] if group.device.type == "cuda" else None
+    return DistributedDataParallel(model, device_ids=devices, forward_sync_buffers=False, init_sync=False)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,16 @@ STEP_SECONDS = Gauge("xperience_train_step_seconds", "Wall time of the last step
 MEMORY = Gauge("xperience_train_memory_bytes", "Peak memory of rank 0's GPU.", registry=REGISTRY)
 MFU = Gauge("xperience_train_mfu", "Estimated share of an H100's dense bf16 peak.", registry=REGISTRY)
 
+LOG_SECONDS = 10.0
 # Settings that say where and how fast, not what comes out; the number of processes is not one of the others either.
 ELSEWHERE = frozenset(
-    {"log_format", "log_level", "windows", "base", "output", "loader_workers", "metrics_port", "processes", "strategy",
-     "checkpoint_every_steps", "recompute"}
+    {"log_format", "log_level", "windows", "base", "revision", "output", "loader_workers", "metrics_port", "processes",
+     "strategy", "checkpoint_every_steps", "recompute"}
 )  # fmt: skip
 
 
 def fingerprint(settings: Qwen3OmniTrainSettings, *inputs: str) -> str:
-    """Hash of windows (and, in them, of the manifest), prompt template, code of this stage and settings."""
+    """Hash of `inputs` (windows with their manifest, base model), prompt template, code of this stage and settings."""
     code = hashlib.sha256()
     for module in sorted(Path(__file__).parent.glob("*.py")):
         code.update(module.name.encode() + b"\0" + module.read_bytes())
@@ -52,6 +54,14 @@ class Journal:
                 except (ValueError, KeyError):
                     continue  # half a line of a killed run
         self.path.write_text("".join(f"{line}\n" for line in kept))
+        self._next_line = 0.0
+
+    def is_due(self) -> bool:
+        """Whether the log is to have a line of this step: the first one, then one in ten seconds."""
+        due = time.monotonic() >= self._next_line
+        if due:
+            self._next_line = time.monotonic() + LOG_SECONDS
+        return due
 
     def write(self, event: str, step: int, **values: Any) -> None:
         """One line, on disk at once."""

@@ -2,36 +2,27 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from xperience.common.log import get_log
 from xperience.common.settings.qwen3_omni import Qwen3OmniTrainSettings
 from xperience.qwen3_omni import checkpoint, progress
-from xperience.qwen3_omni.collate import IGNORED, RowMaker, packed, to_device
+from xperience.qwen3_omni.collate import RowMaker, to_device
 from xperience.qwen3_omni.estimate import PEAK_TFLOPS
 from xperience.qwen3_omni.held_out import RUN, TrainedOn
 from xperience.qwen3_omni.model import add_adapter, answer_loss, report
-from xperience.qwen3_omni.parallel import Group, bare, last_only, wrap
+from xperience.qwen3_omni.packs import loader, work_of
+from xperience.qwen3_omni.parallel import Group, bare, last_only, replicate, shard_layers
 from xperience.qwen3_omni.sample import Samples
-from xperience.qwen3_omni.schedule import Pack, Step, check_world, gate_checks, plan_steps, seed_of
+from xperience.qwen3_omni.schedule import Step, check_world, plan_steps, seed_of
+from xperience.qwen3_omni.weights import identity, init_adapter, load_weights, revision_of
 
 LEAST_RATE = 0.1
-
-
-@dataclass(frozen=True)
-class Work:
-    """One pack of one rank: `pack` None is the first pack of the step once more, without any label."""
-
-    step: int
-    place: int
-    pack: Pack
-    counts: bool
 
 
 @dataclass(frozen=True)
@@ -44,45 +35,6 @@ class Outcome:
     why: str
 
 
-class PackReader:
-    """Packs of a rank in their order, read and collated by the loader's workers; the gate stands here."""
-
-    def __init__(self, samples: Samples, maker: RowMaker, work: Sequence[Work], seed: int) -> None:
-        self.samples, self.maker, self.work, self.seed = samples, maker, work, seed
-
-    def __len__(self) -> int:
-        return len(self.work)
-
-    def __getitem__(self, number: int) -> dict[str, torch.Tensor]:
-        work = self.work[number]
-        rows = [self.maker.row(self.samples.read(sample)) for sample in work.pack.samples]
-        if gate_checks(self.seed, work.step, work.place):
-            for row in rows:
-                self.maker.check_labels(row)
-        if not work.counts:
-            rows = [replace(row, labels=[IGNORED] * len(row.labels)) for row in rows]
-        return packed(rows)
-
-
-def work_of(steps: Sequence[Step], group: Group, first: int = 0) -> list[Work]:
-    """This rank's packs from a step on."""
-    return [
-        Work(number, place, pack or step.packs[0] or Pack((), 0, 0), pack is not None)
-        for number, step in enumerate(steps[first:], start=first)
-        for place, pack in step.of_rank(group.rank, group.world)
-    ]
-
-
-def loader(samples: Samples, maker: RowMaker, work: Sequence[Work], settings: Qwen3OmniTrainSettings) -> Iterator[Any]:
-    """Batches in the order of `work`."""
-    return iter(
-        DataLoader(
-            PackReader(samples, maker, work, settings.seed), batch_size=None, num_workers=settings.loader_workers,
-            pin_memory=torch.cuda.is_available(),
-        )
-    )  # fmt: skip
-
-
 def learning_rate(step: int, steps: int, settings: Qwen3OmniTrainSettings) -> float:
     """Warm-up, then a cosine to a tenth; a function of the step alone, so that a resumed run has the same."""
     if step < settings.warm_up_steps:
@@ -92,7 +44,7 @@ def learning_rate(step: int, steps: int, settings: Qwen3OmniTrainSettings) -> fl
 
 
 class Run:
-    """Model, optimiser and plan of one run."""
+    """Model, optimiser and plan of one run. Weights of a thinker on the meta device are read from `settings.base`."""
 
     def __init__(
         self, settings: Qwen3OmniTrainSettings, thinker: Any, tokenizer: Any, train: Samples, val: Samples, group: Group
@@ -101,15 +53,20 @@ class Run:
         self.settings, self.train, self.val, self.group = settings, train, val, group
         self.output, self.maker = settings.output, RowMaker(tokenizer)
         self.text_config = thinker.config.text_config
-        torch.manual_seed(settings.seed)
         adapted = add_adapter(
             thinker, rank=settings.lora_rank, alpha=settings.lora_alpha, dropout=settings.lora_dropout,
             experts=settings.experts,
         )  # fmt: skip
         self.trained = report(adapted)
         if settings.recompute:
-            thinker.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        self.model = wrap(adapted, settings.strategy, group)
+            thinker.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        if settings.strategy == "fsdp":
+            shard_layers(adapted, group)
+        if any(parameter.is_meta for parameter in adapted.parameters()):
+            load_weights(adapted, settings.base, group.device)
+        adapted.to(group.device)
+        init_adapter(adapted, settings.seed)
+        self.model = replicate(adapted, group) if settings.strategy == "ddp" else adapted
         self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=settings.learning_rate, weight_decay=0.0)
         counts = [self.maker.counts(facts) for facts in train.facts]
@@ -118,7 +75,11 @@ class Run:
             packs_per_step=settings.packs_per_step,
         )  # fmt: skip
         self.val_steps = self._validation_plan()
-        self.fingerprint = progress.fingerprint(settings, train.content_sha256, val.content_sha256)
+        self.base_sha256 = identity(settings.base) if group.rank == 0 else ""
+        self.base_sha256, self.revision = group.first((self.base_sha256, revision_of(settings.base, settings.revision)))
+        self.fingerprint = progress.fingerprint(
+            settings, train.content_sha256, val.content_sha256, self.base_sha256, self.revision
+        )
         self.state: dict[str, Any] = {
             "step": 0, "best_loss": None, "worse": 0, "fingerprint": self.fingerprint, "validated": 0,
         }  # fmt: skip
@@ -186,17 +147,17 @@ class Run:
     def describe(self) -> None:
         """Write run.json: what an evaluation has to know to be held out."""
         TrainedOn(
-            inputs={"windows": self.train.content_sha256}, fingerprint=self.fingerprint,
+            inputs={"windows": self.train.content_sha256, "base": self.base_sha256}, fingerprint=self.fingerprint,
             sessions=sorted({fact.session for samples in (self.train, self.val) for fact in samples.facts}),
-            trained_parameters=self.trained.parameters,
+            trained_parameters=self.trained.parameters, revision=self.revision,
         ).write(self.output / RUN)  # fmt: skip
 
     def export(self, name: str) -> None:
         """Write the adapter of now as output/<name>."""
         checkpoint.export_adapter(self.output / name, self.model, group=self.group, bare=bare(self.model))
 
-    def judge(self, step: int, journal: progress.Journal | None) -> bool:
-        """Validate, keep the best adapter; returns whether patience is at its end."""
+    def judge(self, step: int, journal: progress.Journal | None) -> None:
+        """Validate and keep the best adapter."""
         loss = self.validate()
         if self.state["best_loss"] is None or loss < self.state["best_loss"]:
             self.state |= {"best_loss": loss, "worse": 0}
@@ -206,7 +167,12 @@ class Run:
         self.state["validated"] = step
         if journal:
             progress.VALIDATION.set(loss)
+            get_log().info("validation", step=step, loss=round(loss, 4), best=round(self.state["best_loss"], 4))
             journal.write("validation", step, loss=loss, best=self.state["best_loss"])
+
+    @property
+    def impatient(self) -> bool:
+        """Whether so many validations in a row were no better that the run is to end."""
         return 0 < self.settings.patience <= int(self.state["worse"])
 
 
@@ -220,8 +186,11 @@ def train(run: Run, stop: Callable[[], bool]) -> Outcome:
         run.describe()
         get_log().info("training", steps=len(run.steps), first=first, processes=group.world, strategy=settings.strategy,
                        trained=run.trained.parameters, frozen=sorted(run.trained.frozen))  # fmt: skip
-    why, number = "the plan is done", first
+    why = "the plan is done"
     for number in range(first, len(run.steps)):
+        if run.impatient:  # a run that ended so, started again
+            why = "validation did not get better"
+            break
         if group.any(stop()):
             run.save()
             return Outcome(True, number, run.state["best_loss"], "a signal")
@@ -231,12 +200,10 @@ def train(run: Run, stop: Callable[[], bool]) -> Outcome:
         if journal:
             _tell(run, journal, number, loss, norm, time.monotonic() - started)
         last = number + 1 == len(run.steps)
-        impatient = (last or (number + 1) % settings.validate_every_steps == 0) and run.judge(number + 1, journal)
-        if last or impatient or (number + 1) % settings.checkpoint_every_steps == 0:
+        if last or (number + 1) % settings.validate_every_steps == 0:
+            run.judge(number + 1, journal)
+        if last or run.impatient or (number + 1) % settings.checkpoint_every_steps == 0:
             run.save()
-        if impatient and not last:
-            why = "validation did not get better"
-            break
     run.export("adapter")
     return Outcome(False, int(run.state["step"]), run.state["best_loss"], why)
 
@@ -253,6 +220,9 @@ def _tell(run: Run, journal: progress.Journal, number: int, loss: float, norm: f
     progress.STEP_SECONDS.set(seconds)
     progress.MEMORY.set(memory)
     progress.MFU.set(mfu)
+    if journal.is_due():
+        get_log().info("step", step=number + 1, of=len(run.steps), loss=round(loss, 4), seconds=round(seconds, 2),
+                       tokens_per_second=round(step.tokens / seconds))  # fmt: skip
     journal.write(
         "step", number + 1, loss=loss, gradient_norm=norm, tokens=step.tokens, supervised_tokens=step.supervised,
         tokens_per_second=round(step.tokens / seconds, 1), step_seconds=round(seconds, 3), memory_bytes=memory,

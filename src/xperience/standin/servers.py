@@ -21,7 +21,7 @@ import botocore.exceptions
 from botocore.config import Config
 
 from xperience.common.errors import ConfigurationError
-from xperience.store.rclone import die_with_parent
+from xperience.common.signals import die_with_parent
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -1,9 +1,7 @@
 """The rclone program: found, started as `rcd` on a private socket, ended with the relay."""
 
-import ctypes
 import os
 import shutil
-import signal
 import stat
 import subprocess
 import tempfile
@@ -13,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from xperience.common.errors import ConfigurationError, UnavailableError
+from xperience.common.signals import die_with_parent
 from xperience.store.rc import Rc, RcError
 
 BUILT_VERSION = "1.76.0"
 START_SECONDS = 20.0
 STOP_SECONDS = 15.0
-PR_SET_PDEATHSIG = 1
 # rclone needs nothing of the hub.
 KEPT_FROM_RCLONE = ("HF_TOKEN", "HF_TOKEN_PATH", "XPERIENCE_HF_TOKEN_PATH")
 
@@ -37,11 +35,6 @@ def find_rclone(wanted: Path | None) -> Path:
         "rclone not found", where="--rclone, PATH, the user's cache",
         fix=f"Run `make rclone` (builds {BUILT_VERSION} from its Go module), or install rclone ≥ 1.76.",
     )  # fmt: skip
-
-
-def die_with_parent() -> None:
-    """In a child before exec: SIGTERM when the thread that forked it ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager

@@ -11,6 +11,9 @@ class Qwen3OmniTrainSettings(CommonSettings):
 
     windows: Path = setting(Path("results/windows"), "Folder of the windows.")
     base: Path = setting(Path("models/Qwen3-Omni-30B-A3B-Instruct"), "Folder of the base model.", env=("MODEL_ROOT",))
+    revision: str = setting(
+        "", "Commit of the base model, recorded; refused where its download says another. Without it what that says."
+    )
     output: Path = setting(Path("results/qwen3-omni"), "Folder of checkpoints, adapter and metrics.")
     strategy: Literal["ddp", "fsdp"] = setting("ddp", "ddp: the whole model on each GPU; fsdp: text layers sharded.")
     dtype: Literal["bfloat16", "float32"] = setting("bfloat16", "Of the frozen weights; the adapter is float32.")

@@ -11,12 +11,13 @@ RUN = "run.json"
 
 
 class TrainedOn(Evidence):
-    """What a run was trained on; `sessions` are those of train and of val, whose loss chose the adapter."""
+    """What a run was trained on; sessions and episodes are those of train and of val, whose loss chose the adapter."""
 
     SCHEMA: ClassVar[str] = "xperience.qwen3-omni-run/1"
 
     fingerprint: str
     sessions: list[str]
+    episodes: list[str]
     trained_parameters: int
 
 

@@ -134,7 +134,7 @@ class Chain:
             self.evidence / "evaluation.json", "xperience.qwen3-omni-evaluation/1",
             **{
                 "inputs": manifest, "train_episodes": self.ids("train"), "test_episodes": self.ids("test"),
-                "protocol": {"all answers valid": True, "baselines there": True},
+                "protocol": {"all answers valid": True, "all baselines there": True},
             } | (evaluation or {}),
         )  # fmt: skip
         record = write_evidence(

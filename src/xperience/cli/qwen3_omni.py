@@ -1,13 +1,14 @@
 """`xperience qwen3-omni plan | train | evaluate | merge`."""
 
 import sys
-from pathlib import Path
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import typer
 
 from xperience.cli.console import out, print_json, print_table
 from xperience.cli.flags import command
-from xperience.common.errors import BadDataError, StoppedError, UsageError
+from xperience.common.errors import UsageError
 from xperience.common.log import configure_log
 from xperience.common.settings.qwen3_omni import (
     Qwen3OmniEvaluateSettings,
@@ -15,8 +16,12 @@ from xperience.common.settings.qwen3_omni import (
     Qwen3OmniPlanSettings,
     Qwen3OmniTrainSettings,
 )
-from xperience.common.shards import Shard, shard_of
+from xperience.common.shards import shard_of
 from xperience.common.signals import stop_on_signal
+
+if TYPE_CHECKING:
+    from xperience.qwen3_omni.compare import Comparison
+    from xperience.qwen3_omni.evaluate import Evaluation
 
 # The modules of this stage are imported where they are used: they need torch.
 app = typer.Typer(no_args_is_help=True, help="Qwen3-Omni: plan, train an adapter, evaluate it held out, merge it.")
@@ -67,76 +72,52 @@ def train(settings: Qwen3OmniTrainSettings) -> None:
 @command(app, "evaluate", Qwen3OmniEvaluateSettings)
 def evaluate(settings: Qwen3OmniEvaluateSettings) -> None:
     """Answer the held-out test windows under the grammar, and report each number beside its baselines."""
-    from xperience.qwen3_omni.evaluate import conclude, gathered
-    from xperience.qwen3_omni.held_out import RUN, TrainedOn, check_held_out
-    from xperience.qwen3_omni.windows import WindowSamples
+    from xperience.qwen3_omni.evaluation_run import HeldOut, check_gain
 
     configure_log(settings.log_format, settings.log_level)
-    samples = WindowSamples(settings.windows, ["test"], natural=True)
-    run = TrainedOn.read(settings.output / RUN)
-    check_held_out(samples.facts, run, samples.content_sha256)
-    folder = settings.output / ("zero-shot" if settings.zero_shot else "evaluation")
-    whole = folder / "predictions.jsonl"
-    count = settings.shards
+    if settings.zero_shot and settings.merge:
+        raise UsageError("the base model has no report of its own", where="--merge", fix="Leave out --zero-shot.")
+    held_out = HeldOut(settings)
+    shards = settings.shards
     if not settings.merge:
         shard = shard_of(settings.shard, settings.shards)
-        count = shard.count
-        _answer(settings, samples, shard, shard.path(whole))
-        if settings.zero_shot or shard.count > 1:
-            out.print(f"answers in {shard.path(whole)}")
+        shards = shard.count
+        with stop_on_signal() as asked_to_stop:
+            place = held_out.answer(shard, asked_to_stop.is_set)
+        if settings.zero_shot or shards > 1:
+            out.print(f"answers in {place}")
             return
-    predictions = gathered([Shard(number, count).path(whole) for number in range(count)], samples.facts)
-    base_lines = sorted((settings.output / "zero-shot").glob("predictions*.jsonl"))
-    report = conclude(
-        samples.facts, predictions, WindowSamples(settings.windows, ["train"]).facts,
-        inputs={"windows": samples.content_sha256, "run": run.content_sha256},
-        zero_shot=gathered(base_lines, samples.facts) if base_lines else None,
-    )  # fmt: skip
-    report.write(folder / "evaluation.json")
+    report = held_out.report(shards)
     if settings.json_output:
         print_json(report.document())
     else:
-        print_table(
-            f"{report.windows} windows of {len(report.sessions)} held-out sessions",
-            ("field", "windows", "accuracy", "macro-F1", "ceiling", "best fair baseline", ""),
-            [
-                (name, f.windows, f.accuracy, f.macro_f1_supported, f.ceiling,
-                 max(b.accuracy for b in f.baselines.values() if not b.oracle), f.verdict)
-                for name, f in report.fields.items()
-            ],
-        )  # fmt: skip
-    gain = settings.least_action_gain
-    if gain is not None:
-        action = report.fields["action"]
-        least = min(one.difference for one in action.baselines.values() if not one.oracle)
-        if least < gain or action.verdict != "above baseline":
-            raise BadDataError("quality is not as asked", where="action", why=f"{action.verdict}, by {least}")
+        _print_report(report)
+    if settings.least_action_gain is not None:
+        check_gain(report, settings.least_action_gain)
 
 
-def _answer(settings: Qwen3OmniEvaluateSettings, samples: object, shard: Shard, place: Path) -> None:
-    import torch
-    from peft import PeftModel
+def _print_report(report: "Evaluation") -> None:
+    rows: list[tuple[str | float, ...]] = [
+        (name, f.windows, f.accuracy, f.macro_f1_supported, f.ceiling, *_best(f.baselines), f.verdict)
+        for name, f in report.fields.items()
+    ]
+    objects = report.objects
+    rows.append(
+        ("objects (micro-F1)", report.windows, objects.micro_f1, "", objects.ceiling, *_best(objects.baselines),
+         objects.verdict)
+    )  # fmt: skip
+    print_table(
+        f"{report.windows} windows of {len(report.sessions)} held-out sessions",
+        ("field", "windows", "accuracy", "macro-F1", "ceiling", "best fair baseline", "", ""), rows,
+    )  # fmt: skip
+    for part, held in report.protocol.items():
+        if not held:
+            out.print(f"protocol: {part} did not hold")
 
-    from xperience.qwen3_omni.collate import RowMaker
-    from xperience.qwen3_omni.evaluate import predict
-    from xperience.qwen3_omni.grammar import AnswerGrammar
-    from xperience.qwen3_omni.model import load_thinker
-    from xperience.qwen3_omni.windows import WindowSamples
 
-    assert isinstance(samples, WindowSamples)  # noqa: S101  its type needs torch
-    model, tokenizer = load_thinker(settings.base, getattr(torch, settings.dtype))
-    if not settings.zero_shot:
-        model = PeftModel.from_pretrained(model, settings.output / "best")
-    model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    maker = RowMaker(tokenizer)
-    vocabulary = {name: list(labels) for name, labels in samples.dataset.vocabulary.items()}
-    grammar = AnswerGrammar(maker.ids, vocabulary, tokenizer.eos_token_id)
-    with stop_on_signal() as asked_to_stop:
-        done = predict(
-            place, model, samples, maker, grammar, shard=shard, batch=settings.batch, stop=asked_to_stop.is_set
-        )
-    if done < len(shard.of(samples.facts)):
-        raise StoppedError("stopped before the last answer", where=str(place), fix="Run the same command again.")
+def _best(baselines: "Mapping[str, Comparison]") -> tuple[float, str]:
+    score, name = max((one.score, name) for name, one in baselines.items() if not one.oracle)
+    return score, name
 
 
 @command(app, "merge", Qwen3OmniMergeSettings)

@@ -35,6 +35,10 @@ def audit_reviewed(bundle: Bundle) -> Verdict:
     return judge([], detail)
 
 
+# The part of the protocol that an evaluation without its base model's answers lacks.
+ALL_BASELINES = "all baselines there"
+
+
 def held_out_evaluation(bundle: Bundle) -> Verdict:
     """Evaluated on every usable test episode and on no other; none of their sessions was trained on."""
     for name in ("evaluation", "manifest"):
@@ -59,6 +63,10 @@ def held_out_evaluation(bundle: Bundle) -> Verdict:
         if sessions.get(name, name.partition("__")[0]) in held_out
     ]
     findings += [f"protocol: {part} did not hold" for part, held in sorted(found.protocol.items()) if not held]
+    if not found.protocol.get(ALL_BASELINES, False):
+        findings.append(
+            "no answers of the base model: `xperience qwen3-omni evaluate --zero-shot`, then `evaluate --merge`"
+        )
     if not found.protocol or not found.train_episodes:
         findings.append("the evaluation says nothing of its protocol or of what was trained on")
     return judge(findings, f"{len(evaluated)} of {len(test)} test episodes")

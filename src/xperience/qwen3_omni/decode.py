@@ -1,8 +1,9 @@
-"""Answers of a model, decoded under the grammar in batches; probabilities of labels on one shared prefill."""
+"""Answers of a model under the grammar, in batches, and probabilities of labels, both from one prefill."""
 
-import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,81 +12,193 @@ from xperience.qwen3_omni.collate import Row, padded, to_device
 from xperience.qwen3_omni.grammar import AnswerGrammar, State
 from xperience.qwen3_omni.prompt import quoted
 
+SCORED = "action"
+MIB = 1 << 20
 
-def answers(model: Any, rows: Sequence[Row], grammar: AnswerGrammar, tokenizer: Any) -> list[dict[str, Any]]:
-    """One valid answer per row (rows without answers), the likeliest token at each step."""
-    device = next(model.parameters()).device
-    batch = to_device(padded(rows, tokenizer.pad_token_id, left=True), device)
-    batch.pop("labels")
-    begin = batch["input_ids"].shape[1]
-    states: list[State] = [grammar.start() for _ in rows]
-    seen = [begin] * len(rows)
-    ended = [False] * len(rows)
 
-    def allowed(row: int, ids: torch.Tensor) -> list[int]:
-        for token in ids[seen[row] :].tolist():
-            ended[row] = ended[row] or token == grammar.end
-            states[row] = grammar.advance(states[row], token)
-        seen[row] = len(ids)
-        return [tokenizer.pad_token_id] if ended[row] else grammar.allowed(states[row])
+@dataclass(frozen=True)
+class Answered:
+    """An answer of the grammar; `chances` (labels,) are those of its first field over `grammar.values[SCORED]`."""
 
+    answer: dict[str, Any]
+    chances: torch.Tensor | None
+
+
+@dataclass
+class Prefill:
+    """Prompts of B rows and the tokens that every answer begins with: caches, and what may come next.
+
+    `next_log` (B, vocabulary) float32 log probabilities, `mask` (B, S) of the cache, `positions` (B,) of what comes.
+    """
+
+    cache: Any
+    next_log: torch.Tensor
+    mask: torch.Tensor
+    positions: torch.Tensor
+
+
+def answers(
+    model: Any, rows: Sequence[Row], grammar: AnswerGrammar, tokenizer: Any, *, score_bytes: int | None = None
+) -> list[Answered]:
+    """One valid answer per row (rows without answers): the likeliest token wherever the grammar leaves a choice.
+
+    Tokens without a choice are not asked for, they go in together with those behind them. Answers are those of
+    `generate` with `prefix_allowed_tokens_fn`, in as many passes as the answer with the most choices has. Labels are
+    scored where `score_bytes` say in how much memory.
+    """
+    states = [_forced(grammar, grammar.start()) for _ in rows]
+    opening = states[0][1]
     with torch.no_grad():
-        found = model.generate(
-            **batch, max_new_tokens=grammar.longest, do_sample=False, num_beams=1, prefix_allowed_tokens_fn=allowed,
-            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-        )  # fmt: skip
-    texts = tokenizer.batch_decode(found[:, begin:], skip_special_tokens=True)
-    return [json.loads(text) for text in texts]
+        prefill = prefill_of(model, rows, opening, tokenizer.pad_token_id)
+        chances = [
+            None
+            if score_bytes is None
+            else label_probabilities(model, prefill, place, _tokens_of(grammar), score_bytes=score_bytes)
+            for place in range(len(rows))
+        ]
+        written = _walk(model, prefill, grammar, [state for state, _ in states], tokenizer.pad_token_id)
+    texts = tokenizer.batch_decode([[*opening, *tokens] for tokens in written], skip_special_tokens=True)
+    return [Answered(json.loads(text), chance) for text, chance in zip(texts, chances, strict=True)]
+
+
+def prefill_of(model: Any, rows: Sequence[Row], opening: Sequence[int], pad_id: int) -> Prefill:
+    """One pass over all prompts, padded on the left, and the opening; logits of the last token alone."""
+    device = next(model.parameters()).device
+    batch = padded(rows, pad_id, left=True)
+    batch.pop("labels")
+    count, length = len(rows), len(opening)
+    starts = torch.tensor([float(row.positions[1:].max()) + 1 for row in rows])
+    tail = (torch.arange(length, dtype=torch.float32) + starts[:, None]).expand(3, -1, -1)
+    places = torch.ones(3, *batch["input_ids"].shape, dtype=torch.float32)
+    for number, row in enumerate(rows):
+        places[:, number, -len(row.ids) :] = row.positions[1:]
+    batch["input_ids"] = torch.cat([batch["input_ids"], torch.tensor([list(opening)] * count)], 1)
+    batch["attention_mask"] = torch.cat([batch["attention_mask"], torch.ones(count, length, dtype=torch.long)], 1)
+    batch["position_ids"] = torch.cat([places, tail], 2)
+    batch = to_device(batch, device)
+    with _last_logits(model, torch.full((count,), batch["input_ids"].shape[1] - 1, device=device)):
+        found = model(**batch, use_cache=True)
+    return Prefill(
+        found.past_key_values, found.logits[:, 0].float().log_softmax(-1), batch["attention_mask"],
+        (starts + length).to(device),
+    )  # fmt: skip
+
+
+def _walk(
+    model: Any, prefill: Prefill, grammar: AnswerGrammar, states: list[State], pad_id: int
+) -> list[list[int]]:  # fmt: skip
+    """Tokens behind the opening, per row, without the end. Chunks are padded on the right, the mask skips the holes."""
+    device = prefill.next_log.device
+    written: list[list[int]] = [[] for _ in states]
+    logits, mask, positions = prefill.next_log, prefill.mask, prefill.positions.clone()
+    while not all(grammar.done(state) for state in states):
+        chunks: list[list[int]] = []
+        for row, state in enumerate(states):
+            if grammar.done(state):
+                chunks.append([])
+                continue
+            allowed = grammar.allowed(state)
+            token = allowed[int(logits[row, torch.tensor(allowed, device=device)].argmax())]
+            states[row], forced = _forced(grammar, grammar.advance(state, token))
+            chunks.append([token, *forced])
+            written[row] += chunks[-1]
+        if all(grammar.done(state) for state in states):
+            break
+        longest = max(map(len, chunks))
+        count = torch.tensor([len(chunk) for chunk in chunks], device=device)
+        steps = torch.arange(longest, device=device)
+        mask = torch.cat([mask, (steps[None] < count[:, None]).long()], 1)
+        inputs = torch.tensor([[*chunk, *[pad_id] * (longest - len(chunk))] for chunk in chunks], device=device)
+        with _last_logits(model, (count - 1).clamp(min=0)):
+            logits = model(
+                input_ids=inputs, position_ids=(positions[:, None] + steps).expand(3, -1, -1), attention_mask=mask,
+                past_key_values=prefill.cache, use_cache=True,
+            ).logits[:, 0]  # fmt: skip
+        positions = positions + count
+    return written
+
+
+def _forced(grammar: AnswerGrammar, state: State) -> tuple[State, list[int]]:
+    """Go on while there is no choice: the state with one, or the end, and the tokens on the way."""
+    tokens: list[int] = []
+    while not grammar.done(state) and len(allowed := grammar.allowed(state)) == 1:
+        tokens.append(allowed[0])
+        state = grammar.advance(state, allowed[0])
+    return state, tokens
+
+
+def _tokens_of(grammar: AnswerGrammar) -> list[list[int]]:
+    return [list(grammar.ids(quoted(label))) for label in grammar.values[SCORED]]
+
+
+def kv_bytes_per_token(text_config: Any, dtype: torch.dtype) -> int:
+    """Keys and values of all layers: 98,304 bytes of the real model in bfloat16."""
+    of_layer = 2 * text_config.num_key_value_heads * text_config.head_dim * dtype.itemsize
+    return int(text_config.num_hidden_layers * of_layer)
+
+
+def labels_at_once(text_config: Any, dtype: torch.dtype, *, prompt: int, longest: int, score_bytes: int) -> int:
+    """Labels that `score_bytes` hold: a copy of the cache for each, and its float32 logits twice; at least one."""
+    of_one = kv_bytes_per_token(text_config, dtype) * (prompt + longest) + 2 * 4 * longest * text_config.vocab_size
+    return max(1, score_bytes // int(of_one))
 
 
 def label_probabilities(
-    model: Any, row: Row, field_opening: Sequence[int], labels: Sequence[str], ids: Any, *, cache_bytes: int = 2 << 30
+    model: Any, prefill: Prefill, row: int, labels: Sequence[Sequence[int]], *, score_bytes: int
 ) -> torch.Tensor:
-    """(labels,) probabilities over the closed set, from one prefill of `row` (without answer) and the opening.
+    """(labels,) probabilities over the closed set, given as tokens with the closing quote, behind a prefill's row.
 
-    A label's score is the sum of the log probabilities of its tokens, closing quote included. The cache of the prefill
-    is repeated for as many labels at a time as `cache_bytes` hold.
+    A label's score is the sum of the log probabilities of its tokens; the softmax over all makes them sum to 1. The
+    row's cache is copied for as many labels at a time as `score_bytes` hold.
     """
-    device = next(model.parameters()).device
-    batch = to_device(padded([row], 0), device)
-    batch.pop("labels")
-    batch.pop("attention_mask")
-    opening = torch.tensor([list(field_opening)], device=device)
-    batch["input_ids"] = torch.cat([batch["input_ids"], opening], 1)
-    length = batch["input_ids"].shape[1]
-    start = float(row.positions[1:].max()) + 1
-    positions = row.positions[1:].to(device)
-    tail = (torch.arange(opening.shape[1], device=device, dtype=torch.float32) + start).expand(3, -1)
-    batch["position_ids"] = torch.cat([positions, tail], 1)[:, None, :]
-    with torch.no_grad():
-        first = model(**batch, use_cache=True)
-        next_log = first.logits[0, -1].float().log_softmax(-1)
-        cache = first.past_key_values
-        of_one = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
-        chunk = max(1, cache_bytes // of_one)
-        tokens = [list(ids(quoted(label))) for label in labels]
-        scores = [
-            score
-            for begin in range(0, len(tokens), chunk)
-            for score in _chunk(model, cache, tokens[begin : begin + chunk], next_log, length, start + opening.shape[1])
-        ]
-    return torch.tensor(scores, dtype=torch.float64).softmax(-1)
+    real = prefill.mask[row].bool()
+    kept = [(layer.keys[row, :, real], layer.values[row, :, real]) for layer in prefill.cache.layers]
+    config = model.config.get_text_config()
+    most = labels_at_once(
+        config, kept[0][0].dtype, prompt=int(real.sum()), longest=max(map(len, labels)), score_bytes=score_bytes
+    )
+    # Labels of about equal length side by side: little padding.
+    order = sorted(range(len(labels)), key=lambda number: len(labels[number]))
+    scores = torch.zeros(len(labels), dtype=torch.float64)
+    for begin in range(0, len(order), most):
+        numbers = order[begin : begin + most]
+        scores[numbers] = _scores(model, kept, [labels[number] for number in numbers], prefill, row)
+    return scores.softmax(-1)
 
 
-def _chunk(
-    model: Any, cache: Any, tokens: Sequence[Sequence[int]], next_log: torch.Tensor, length: int, start: float
-) -> list[float]:
-    """Summed log probabilities of some continuations of one prefill of `length` tokens."""
-    device, longest = next_log.device, max(map(len, tokens))
-    repeated = copy.deepcopy(cache)
-    repeated.batch_repeat_interleave(len(tokens))
-    inputs = torch.tensor([[*label, *[0] * (longest - len(label))] for label in tokens], device=device)
-    positions = (torch.arange(longest, device=device, dtype=torch.float32) + start).expand(3, len(tokens), -1)
-    mask = torch.ones(len(tokens), length + longest, dtype=torch.long, device=device)
-    logits = model(
-        input_ids=inputs, position_ids=positions, attention_mask=mask, past_key_values=repeated, use_cache=True
-    ).logits.float().log_softmax(-1)  # fmt: skip
-    return [
-        float(next_log[label[0]]) + sum(float(logits[row, place, token]) for place, token in enumerate(label[1:]))
-        for row, label in enumerate(tokens)
-    ]
+def _scores(
+    model: Any, kept: Sequence[tuple[torch.Tensor, torch.Tensor]], labels: Sequence[Sequence[int]], prefill: Prefill,
+    row: int,
+) -> torch.Tensor:  # fmt: skip
+    """Summed log probabilities of some continuations of one row."""
+    from transformers import DynamicCache
+
+    count, longest, device = len(labels), max(map(len, labels)), prefill.next_log.device
+    cache = DynamicCache([(k.expand(count, -1, -1, -1), v.expand(count, -1, -1, -1)) for k, v in kept])
+    inputs = torch.tensor([[*label, *[0] * (longest - len(label))] for label in labels], device=device)
+    places = (torch.arange(longest, device=device) + prefill.positions[row]).expand(3, count, -1)
+    mask = torch.ones(count, kept[0][0].shape[-2] + longest, dtype=torch.long, device=device)
+    logits = model(input_ids=inputs, position_ids=places, attention_mask=mask, past_key_values=cache, use_cache=True)
+    # The last token's own logits predict nothing that is asked for.
+    following = logits.logits[:, :-1].float().log_softmax(-1).gather(-1, inputs[:, 1:, None])[..., 0]
+    real = (
+        torch.arange(1, longest, device=device)[None] < torch.tensor([len(t) for t in labels], device=device)[:, None]
+    )
+    found = prefill.next_log[row, inputs[:, 0]].double() + (following.double() * real).sum(-1)
+    return found.cpu()
+
+
+@contextmanager
+def _last_logits(model: Any, places: torch.Tensor) -> Iterator[None]:
+    """Project one position per row: logits are (B, 1, vocabulary) instead of those of whole prompts."""
+    head = next(module for name, module in model.named_modules() if name.split(".")[-1] == "lm_head")
+
+    def chosen(_module: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
+        hidden = arguments[0]
+        return (hidden[torch.arange(len(hidden), device=hidden.device), places][:, None],)
+
+    hook = head.register_forward_pre_hook(chosen)
+    try:
+        yield
+    finally:
+        hook.remove()

@@ -1,6 +1,6 @@
 """The answers that there may be, as a walk over tokens: what is decoded under it is a valid answer by construction."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from xperience.qwen3_omni.prompt import CLOSED, FIELDS, MOST_OBJECTS, UNKNOWN, quoted
@@ -29,12 +29,8 @@ class AnswerGrammar:
     """Action, subtask and next action from a vocabulary (or unknown), at most eight objects of it, none twice."""
 
     def __init__(self, ids: Callable[[str], Sequence[int]], vocabulary: Mapping[str, Sequence[str]], end: int) -> None:
-        self._ids, self.end = ids, end
-        self.values: dict[str, list[str]] = {
-            "action": sorted(vocabulary["action"]), "subtask": sorted({*vocabulary["subtask"], UNKNOWN}),
-            "next_action": sorted({*vocabulary["action"], UNKNOWN}),
-            **{name: list(values) for name, values in CLOSED.items()},
-        }  # fmt: skip
+        self.ids, self.end = ids, end
+        self.values = closed_sets(vocabulary)
         self.objects = sorted(vocabulary["objects"])
         self._slots: list[Node] = []
         for number, name in enumerate(FIELDS):
@@ -55,7 +51,7 @@ class AnswerGrammar:
         for number, text in enumerate(texts):
             node = root
             node.leaves.add(number)
-            for token in self._ids(text):
+            for token in self.ids(text):
                 node = node.next.setdefault(token, Node())
                 node.leaves.add(number)
             node.ends = number
@@ -95,9 +91,33 @@ class AnswerGrammar:
 
     @property
     def longest(self) -> int:
-        """Most tokens that an answer has, its end included."""
-        longest = sum(_depth(root) for root in self._slots) + 1
-        return longest + MOST_OBJECTS * (_depth(self._names) + _depth(self._more)) + _depth(self._close)
+        """Tokens of the longest answer, its end included: what a generation needs, and no runaway is longer."""
+        fixed = sum(_depth(root) for root in self._slots) + 1
+        names = sorted((len(self.ids(quoted(value))) for value in self.objects), reverse=True)[:MOST_OBJECTS]
+        if not names:
+            return fixed
+        between = _depth(self._trie([',"'])) * (len(names) - 1)
+        return fixed + sum(names) + between + _depth(self._close)
+
+
+def closed_sets(vocabulary: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """What each field with one value may say, from a vocabulary of labels."""
+    return {
+        "action": sorted(vocabulary["action"]), "subtask": sorted({*vocabulary["subtask"], UNKNOWN}),
+        "next_action": sorted({*vocabulary["action"], UNKNOWN}),
+        **{name: list(values) for name, values in CLOSED.items()},
+    }  # fmt: skip
+
+
+def is_valid(answer: object, values: Mapping[str, Collection[str]], objects: Collection[str]) -> bool:
+    """Whether an answer is one that there may be: its keys in their order, every value of its closed set."""
+    if not isinstance(answer, dict) or tuple(answer) != FIELDS or not isinstance(answer["objects"], list):
+        return False
+    names = answer["objects"]
+    return (
+        all(answer[name] in known for name, known in values.items())
+        and len(names) <= MOST_OBJECTS and len(set(names)) == len(names) and all(name in objects for name in names)
+    )  # fmt: skip
 
 
 def _depth(node: Node) -> int:

@@ -11,7 +11,7 @@ RUN = "run.json"
 
 
 class TrainedOn(Evidence):
-    """What a run was trained on; `sessions` are those of train and of val, whose loss chose the adapter.
+    """What a run was trained on; sessions and episodes are those of train and of val, whose loss chose the adapter.
 
     `inputs` has the hash of the base model's files, `revision` the commit that they are of, where it is known.
     """
@@ -20,6 +20,7 @@ class TrainedOn(Evidence):
 
     fingerprint: str
     sessions: list[str]
+    episodes: list[str]
     trained_parameters: int
     revision: str = ""
 

@@ -1,38 +1,46 @@
-"""Numbers of an evaluation beside those of fair baselines, and whether the difference is more than chance."""
+"""Numbers of an evaluation beside those of its baselines."""
 
 import warnings
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from xperience.common.evidence import Part
+from xperience.qwen3_omni.baselines import Guesses, guesses, names_of, object_guesses
+from xperience.qwen3_omni.compare import PLACES, Comparison, Counts, compare, verdict_of
 from xperience.qwen3_omni.prompt import UNKNOWN, value_of
 from xperience.qwen3_omni.sample import SampleFacts
 
 CLASSES = ("action", "subtask", "contact", "transition", "next_action")
-RESAMPLES, LEAST_SESSIONS = 2000, 10
-ABOVE, NOT_ABOVE, TOO_FEW = "above baseline", "not above baseline", "not_run(too few sessions)"
-PLACES = 4
+CHANGED = "next_action_where_it_changes"
+BINS, BEST = 10, 5
+
+Answers = Mapping[str, Mapping[str, Any]]
 
 
-class Comparison(Part):
-    """One baseline: its accuracy, and the 95 % interval of the paired difference over resampled sessions.
+class Bin(Part):
+    """Windows whose answer was given a probability from `least` up to the next bin's."""
 
-    `oracle` ones know the truth of other windows or fields: they bound, they are not beaten.
-    """
-
+    least: float
+    windows: int
+    mean_probability: float
     accuracy: float
-    oracle: bool
-    difference: float
-    interval: tuple[float, float] | None
-    verdict: str
+
+
+class Calibration(Part):
+    """Expected calibration error over ten bins of equal width (Guo et al. 2017), and the bins that have windows."""
+
+    expected_error: float
+    bins: list[Bin]
 
 
 class FieldResult(Part):
-    """One field over the windows whose truth is known. `ceiling` is what a train vocabulary allows."""
+    """One field over the windows whose truth is known. `ceiling` is what a train vocabulary allows.
+
+    `top_5_accuracy` and `calibration` are of the closed set's scores, where labels were scored.
+    """
 
     windows: int
     accuracy: float
@@ -41,66 +49,66 @@ class FieldResult(Part):
     seen_accuracy: float | None
     unseen_accuracy: float | None
     ceiling: float
-    calibration_error: float | None
+    top_5_accuracy: float | None
+    calibration: Calibration | None
     baselines: dict[str, Comparison]
     verdict: str
 
 
 class ObjectResult(Part):
-    """Names of objects, counted over all windows."""
+    """Names of objects, counted over all windows. `ceiling` is the micro-F1 of the truth without unseen names."""
 
     micro_f1: float
-    baseline_micro_f1: float
+    ceiling: float
+    baselines: dict[str, Comparison]
+    verdict: str
 
 
 def evaluate_fields(
-    facts: Sequence[SampleFacts],
-    answers: Mapping[str, Mapping[str, Any]],
-    train: Sequence[SampleFacts],
-    confidences: Mapping[str, float],
-    zero_shot: Mapping[str, Mapping[str, Any]] | None = None,
-) -> dict[str, FieldResult]:
-    """Every field that some window has a truth of; `confidences` are of the predicted action, by id."""
+    facts: Sequence[SampleFacts], predictions: Answers, train: Sequence[SampleFacts],
+    zero_shot: Answers | None = None,
+) -> dict[str, FieldResult]:  # fmt: skip
+    """Every field that some window has a truth of; `predictions` are lines of answers by id, `zero_shot` too."""
     found = {}
     for name in CLASSES:
         known = [fact for fact in facts if value_of(fact.answer, name) != UNKNOWN]
         if known:
-            found[name] = _field(name, known, answers, train, confidences if name == "action" else {}, zero_shot)
+            found[name] = _field(name, known, predictions, train, zero_shot)
     changed = [
         fact for fact in facts
         if value_of(fact.answer, "next_action") not in (UNKNOWN, value_of(fact.answer, "action"))
     ]  # fmt: skip
     if changed:
-        found["next_action_where_it_changes"] = _field("next_action", changed, answers, train, {}, zero_shot)
+        found[CHANGED] = _field("next_action", changed, predictions, train, zero_shot)
     return found
 
 
 def _field(
-    name: str, facts: Sequence[SampleFacts], answers: Mapping[str, Mapping[str, Any]], train: Sequence[SampleFacts],
-    confidences: Mapping[str, float], zero_shot: Mapping[str, Mapping[str, Any]] | None,
+    name: str, facts: Sequence[SampleFacts], predictions: Answers, train: Sequence[SampleFacts],
+    zero_shot: Answers | None,
 ) -> FieldResult:  # fmt: skip
     truth = [value_of(fact.answer, name) for fact in facts]
-    said = [value_of(answers[fact.id], name) for fact in facts]
+    said = [value_of(predictions[fact.id]["answer"], name) for fact in facts]
+    lines = [predictions[fact.id] for fact in facts]
+    scored = name == "action" and all("action_probability" in line for line in lines)
     vocabulary = {value_of(fact.answer, field) for fact in train for field in _fields_of(name)} - {UNKNOWN}
-    seen = [value in vocabulary for value in truth]
-    right = np.array([a == b for a, b in zip(truth, said, strict=True)])
-    baselines = {}
-    for label, (guesses, oracle) in _baselines(name, facts, answers, train, zero_shot).items():
-        hits = np.array([a == b for a, b in zip(truth, guesses, strict=True)])
-        baselines[label] = _compare(right, hits, [fact.session for fact in facts], oracle)
-    verdicts = {one.verdict for one in baselines.values() if not one.oracle}
-    supported = sorted(set(truth))
+    seen = np.array([value in vocabulary for value in truth])
+    right = _equal(truth, said)
+    baselines = {
+        label: compare(_hits(right), _hits(_equal(truth, guess)), [fact.session for fact in facts], oracle=oracle)
+        for label, (guess, oracle) in guesses(name, facts, predictions, train, zero_shot).items()
+    }
     return FieldResult(
-        windows=len(facts), accuracy=round(float(accuracy_score(truth, said)), PLACES),
-        macro_f1_supported=round(
-            float(f1_score(truth, said, labels=supported, average="macro", zero_division=0)), PLACES
+        windows=len(facts), accuracy=_rounded(accuracy_score(truth, said)),
+        macro_f1_supported=_rounded(
+            f1_score(truth, said, labels=sorted(set(truth)), average="macro", zero_division=0)
         ),
-        balanced_accuracy=round(float(_balanced(truth, said)), PLACES),
-        seen_accuracy=_share(right[np.array(seen)]), unseen_accuracy=_share(right[~np.array(seen)]),
-        ceiling=round(float(np.mean(seen)), PLACES),
-        calibration_error=_calibration([confidences[fact.id] for fact in facts], right) if confidences else None,
-        baselines=baselines,
-        verdict=TOO_FEW if TOO_FEW in verdicts else ABOVE if verdicts == {ABOVE} else NOT_ABOVE,
+        balanced_accuracy=_rounded(_balanced(truth, said)),
+        seen_accuracy=_mean(right[seen]), unseen_accuracy=_mean(right[~seen]), ceiling=_rounded(seen.mean()),
+        top_5_accuracy=_mean(np.array([t in line["ranked"] for t, line in zip(truth, lines, strict=True)]))
+        if scored else None,
+        calibration=calibration([line["action_probability"] for line in lines], right) if scored else None,
+        baselines=baselines, verdict=verdict_of(baselines),
     )  # fmt: skip
 
 
@@ -108,100 +116,68 @@ def _fields_of(name: str) -> tuple[str, ...]:
     return ("action", "next_action") if name in ("action", "next_action") else (name,)
 
 
+def _equal(truth: Sequence[str], said: Sequence[str]) -> Any:
+    return np.array([a == b for a, b in zip(truth, said, strict=True)])
+
+
+def _hits(right: Any) -> Counts:
+    return right.astype(float), np.ones(len(right))
+
+
+def _rounded(value: Any) -> float:
+    return round(float(value), PLACES)
+
+
+def _mean(values: Any) -> float | None:
+    return _rounded(values.mean()) if len(values) else None
+
+
 def _balanced(truth: Sequence[str], said: Sequence[str]) -> float:
-    known = sorted(set(truth))
-    kept = [value if value in known else known[0] + "\0" for value in said]
-    if len(known) == 1:
-        return float(np.mean([value == known[0] for value in said]))
-    numbers = {value: number for number, value in enumerate([*known, known[0] + "\0"])}
+    """Mean recall of the classes that the truth has; what is said beyond them is wrong, no more."""
+    numbers = {value: number for number, value in enumerate(sorted(set(truth)))}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # predictions outside of the supported classes are wrong, no more
-        return float(balanced_accuracy_score([numbers[v] for v in truth], [numbers[v] for v in kept]))
+        warnings.simplefilter("ignore", UserWarning)
+        return float(balanced_accuracy_score([numbers[v] for v in truth], [numbers.get(v, len(numbers)) for v in said]))
 
 
-def _share(values: Any) -> float | None:
-    return round(float(values.mean()), PLACES) if len(values) else None
-
-
-def _calibration(confidences: Sequence[float], right: Any, bins: int = 10) -> float:
-    """Expected calibration error over ten equal bins."""
-    sure = np.array(confidences)
-    place = np.minimum((sure * bins).astype(int), bins - 1)
-    error = sum(
-        abs(float((sure - right)[place == number].mean())) * float((place == number).mean())
-        for number in range(bins) if (place == number).any()
-    )  # fmt: skip
-    return round(error, PLACES)
-
-
-def _most(values: Sequence[str]) -> str:
-    counted = Counter(value for value in values if value != UNKNOWN)
-    return min(counted, key=lambda value: (-counted[value], value)) if counted else UNKNOWN
-
-
-def _by(facts: Sequence[SampleFacts], name: str, key: Callable[[SampleFacts], Any]) -> dict[Any, str]:
-    grouped: dict[Any, list[str]] = defaultdict(list)
-    for fact in facts:
-        grouped[key(fact)].append(value_of(fact.answer, name))
-    return {group: _most(values) for group, values in grouped.items()}
-
-
-def _place(fact: SampleFacts) -> tuple[int, bool]:
-    """What is known of a window without looking: where in its recording it lies, and whether there is sound."""
-    return int(fact.place * 10), fact.samples > 0
-
-
-def _baselines(
-    name: str, facts: Sequence[SampleFacts], answers: Mapping[str, Mapping[str, Any]], train: Sequence[SampleFacts],
-    zero_shot: Mapping[str, Mapping[str, Any]] | None,
-) -> dict[str, tuple[list[str], bool]]:  # fmt: skip
-    majority = _most([value_of(fact.answer, name) for fact in train])
-    by_place = _by(train, name, _place)
-    of_session = _by(facts, name, lambda fact: fact.session)
-    found = {
-        "train majority": ([majority] * len(facts), False),
-        "metadata": ([by_place.get(_place(fact), majority) for fact in facts], False),
-        "per-session majority": ([of_session[fact.session] for fact in facts], True),
-    }
-    if zero_shot is not None:
-        found["zero-shot base model"] = ([value_of(zero_shot[fact.id], name) for fact in facts], False)
-    if name == "next_action":
-        found["copy of its own current action"] = ([value_of(answers[fact.id], "action") for fact in facts], False)
-        found["copy of the true current action"] = ([value_of(fact.answer, "action") for fact in facts], True)
-    return found
-
-
-def _compare(right: Any, hits: Any, sessions: Sequence[str], oracle: bool) -> Comparison:
-    """Paired: the same resampled sessions for both, every window of a session with it."""
-    difference = right.astype(float) - hits.astype(float)
-    names = sorted(set(sessions))
-    interval, verdict = None, TOO_FEW
-    if len(names) >= LEAST_SESSIONS:
-        of = np.array([names.index(session) for session in sessions])
-        sums = np.bincount(of, difference, len(names))
-        counts = np.bincount(of, minlength=len(names))
-        drawn = np.random.default_rng(0).integers(0, len(names), (RESAMPLES, len(names)))
-        means = sums[drawn].sum(1) / counts[drawn].sum(1)
-        low, high = (round(float(value), PLACES) for value in np.quantile(means, [0.025, 0.975]))
-        interval, verdict = (low, high), ABOVE if low > 0 else NOT_ABOVE
-    return Comparison(
-        accuracy=round(float(hits.mean()), PLACES), oracle=oracle, difference=round(float(difference.mean()), PLACES),
-        interval=interval, verdict=verdict,
-    )  # fmt: skip
+def calibration(probabilities: Sequence[float], right: Any) -> Calibration:
+    """How far the probability of answers is from the share of right ones."""
+    sure = np.array(probabilities)
+    place = np.minimum((sure * BINS).astype(int), BINS - 1)
+    bins = [
+        Bin(
+            least=number / BINS, windows=int((place == number).sum()),
+            mean_probability=_rounded(sure[place == number].mean()), accuracy=_rounded(right[place == number].mean()),
+        )
+        for number in range(BINS) if (place == number).any()
+    ]  # fmt: skip
+    error = sum(abs(one.mean_probability - one.accuracy) * one.windows for one in bins) / len(sure)
+    return Calibration(expected_error=_rounded(error), bins=bins)
 
 
 def evaluate_objects(
-    facts: Sequence[SampleFacts], answers: Mapping[str, Mapping[str, Any]], train: Sequence[SampleFacts]
+    facts: Sequence[SampleFacts], predictions: Answers, train: Sequence[SampleFacts], zero_shot: Answers | None = None
 ) -> ObjectResult:
-    """Micro-F1 of sets of names, beside the train set's most frequent list."""
-    lists = Counter(tuple(sorted(fact.answer.get("objects") or ())) for fact in train)
-    usual = min(lists, key=lambda names: (-lists[names], names)) if lists else ()
-    truth = [set(fact.answer.get("objects") or ()) for fact in facts]
-    said = [set(answers[fact.id].get("objects") or ()) for fact in facts]
-    return ObjectResult(micro_f1=_micro(truth, said), baseline_micro_f1=_micro(truth, [set(usual)] * len(facts)))
+    """Micro-F1 of sets of names: twice the names in both, by the names of both."""
+    truth = [names_of(fact.answer) for fact in facts]
+    known = frozenset(name for fact in train for name in names_of(fact.answer))
+    ours = _overlap(truth, [names_of(predictions[fact.id]["answer"]) for fact in facts])
+    found: dict[str, Guesses[frozenset[str]]] = object_guesses(facts, train, zero_shot)
+    baselines = {
+        label: compare(ours, _overlap(truth, guess), [fact.session for fact in facts], oracle=oracle)
+        for label, (guess, oracle) in found.items()
+    }
+    return ObjectResult(
+        micro_f1=_micro(ours), ceiling=_micro(_overlap(truth, [names & known for names in truth])),
+        baselines=baselines, verdict=verdict_of(baselines),
+    )  # fmt: skip
 
 
-def _micro(truth: Sequence[set[str]], said: Sequence[set[str]]) -> float:
-    both = sum(len(a & b) for a, b in zip(truth, said, strict=True))
-    total = sum(map(len, truth)) + sum(map(len, said))
-    return round(2 * both / total, PLACES) if total else 0.0
+def _overlap(truth: Sequence[frozenset[str]], said: Sequence[frozenset[str]]) -> Counts:
+    both = np.array([2.0 * len(a & b) for a, b in zip(truth, said, strict=True)])
+    return both, np.array([float(len(a) + len(b)) for a, b in zip(truth, said, strict=True)])
+
+
+def _micro(counts: Counts) -> float:
+    total = counts[1].sum()
+    return _rounded(counts[0].sum() / total) if total else 0.0

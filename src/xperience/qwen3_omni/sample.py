@@ -1,7 +1,7 @@
 """A sample: one window as the model meets it, free of where it was read from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,7 +28,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class SampleFacts:
-    """What is known of a sample before its media are read: enough to count its tokens and to score an answer."""
+    """What is known of a sample before its media are read: enough to count its tokens and to score an answer.
+
+    `place` is where in its recording it begins, from 0 to 1.
+    """
 
     id: str
     session: str
@@ -41,7 +44,7 @@ class SampleFacts:
     width: int = 0
     samples: int = 0
     place: float = 0.0
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    episode: str = ""
 
 
 class Samples(Protocol):

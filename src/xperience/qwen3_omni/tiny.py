@@ -115,7 +115,7 @@ class ShownLabels:
         self._facts = [
             SampleFacts(
                 id=f"{split}-{number // windows:02d}:20:{number % windows:06d}",
-                session=f"{split}-{number // windows:02d}",
+                session=f"{split}-{number // windows:02d}", episode=f"{split}-{number // windows:02d}__ep1",
                 split=split, answer=answer_of(told[number]), begin_seconds=0.5, end_seconds=1.5,
                 frames=frames if "v" in self._kind(number) else 0, height=side, width=side,
                 samples=HERTZ if "a" in self._kind(number) else 0, place=number % windows / windows,

@@ -149,6 +149,7 @@ class Run:
         TrainedOn(
             inputs={"windows": self.train.content_sha256, "base": self.base_sha256}, fingerprint=self.fingerprint,
             sessions=sorted({fact.session for samples in (self.train, self.val) for fact in samples.facts}),
+            episodes=sorted({fact.episode for samples in (self.train, self.val) for fact in samples.facts}),
             trained_parameters=self.trained.parameters, revision=self.revision,
         ).write(self.output / RUN)  # fmt: skip
 

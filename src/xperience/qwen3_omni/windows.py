@@ -49,7 +49,7 @@ class WindowSamples:
             end_seconds=round((window.end_ns - clip_ns) / 1e9, 2),
             frames=window.media_count, height=height, width=width,
             samples=window.sound_count if window.sound in ("sound", "partial") else 0,
-            place=window.first_frame / marker.timeline_frames, extra={"episode_id": window.episode_id},
+            place=window.first_frame / marker.timeline_frames, episode=window.episode_id,
         )  # fmt: skip
 
     def read(self, number: int) -> Sample:

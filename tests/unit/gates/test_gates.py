@@ -220,6 +220,8 @@ def test_a_failed_audit_passes_by_an_exception_alone_and_says_so(chain):
         pytest.param(lambda c: {"train_episodes": c.ids("train") + c.ids("test")}, "session is in test", id="trained"),
         pytest.param(lambda c: {"protocol": {"all answers valid": False}}, "did not hold", id="rules"),
         pytest.param(lambda c: {"inputs": {"manifest": "00" * 32}}, "of another manifest", id="other-data"),
+        pytest.param(lambda c: {"protocol": {"all baselines there": False}}, "evaluate --zero-shot", id="no-base"),
+        pytest.param(lambda c: {"protocol": {"all answers valid": True}}, "evaluate --zero-shot", id="no-word-of-it"),
         pytest.param(lambda c: {"protocol": {}}, "says nothing of its protocol", id="silent"),
     ],
 )

@@ -59,6 +59,9 @@ class Qwen3OmniEvaluateSettings(CommonSettings):
     dtype: Literal["bfloat16", "float32"] = setting("bfloat16", "Of the weights.")
     zero_shot: bool = setting(False, "Answer with the base model alone: a baseline of the report.")
     batch: int = setting(16, "Windows that are answered at the same time.", ge=1)
+    score_mib: int = setting(
+        4096, "Memory that the labels of a window are scored in, MiB: a copy of its cache for as many as fit.", ge=1
+    )
     shard: str = setting("", "Answer every N-th window: i/N from 0, or i of --shards.", env=("JOB_COMPLETION_INDEX",))
     shards: int = setting(1, "Number of shards; a Job's completions.", ge=1)
     merge: bool = setting(False, "Answer nothing: make the report of the answers of all --shards.")

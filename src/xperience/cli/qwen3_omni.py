@@ -84,7 +84,7 @@ def evaluate(settings: Qwen3OmniEvaluateSettings) -> None:
         shards = shard.count
         with stop_on_signal() as asked_to_stop:
             place = held_out.answer(shard, asked_to_stop.is_set)
-        if settings.zero_shot or shards > 1:
+        if settings.zero_shot or not held_out.complete(shards):
             out.print(f"answers in {place}")
             return
     report = held_out.report(shards)

@@ -15,7 +15,7 @@ from xperience.qwen3_omni.evaluate import Answerer, Evaluation, conclude, predic
 from xperience.qwen3_omni.grammar import AnswerGrammar
 from xperience.qwen3_omni.held_out import RUN, TrainedOn, check_held_out
 from xperience.qwen3_omni.model import load_thinker
-from xperience.qwen3_omni.predictions import MadeBy, gathered, made_by
+from xperience.qwen3_omni.predictions import MadeBy, answered, gathered, made_by
 from xperience.qwen3_omni.windows import WindowSamples
 
 ANSWERS, REPORT = "predictions.jsonl", "evaluation.json"
@@ -61,6 +61,11 @@ class HeldOut:
         if done < len(shard.of(self.samples.facts)):
             raise StoppedError("stopped before the last answer", where=str(place), fix="Run the same command again.")
         return place
+
+    def complete(self, shards: int) -> bool:
+        """Whether all shards have answered everything: the last one of an Indexed Job makes the report."""
+        places = (Shard(number, shards).path(self.folder(zero_shot=False) / ANSWERS) for number in range(shards))
+        return {fact.id for fact in self.samples.facts} <= set().union(*map(answered, places))
 
     def report(self, shards: int) -> Evaluation:
         """The report of all shards, beside the base model's answers where there are any; written."""

@@ -53,6 +53,12 @@ def begin(path: Path, by: MadeBy) -> set[str]:
     return {json.loads(line)["id"] for line in whole.splitlines()[1:]}
 
 
+def answered(path: Path) -> set[str]:
+    """Ids that a file has answers of, if it is there."""
+    whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
+    return {json.loads(line)["id"] for line in whole.splitlines()[1:]}
+
+
 def append(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     """Add lines, on disk at once."""
     with path.open("a") as file:

@@ -21,6 +21,10 @@ export OMP_NUM_THREADS := 1
 demo: $(READY) rclone sshd ## The whole way on this machine: 16 synthetic episodes, one unusable, over a kill -9, to passed gates
 	$(BIN)/xperience demo
 
+.PHONY: demo-train
+demo-train: environment-train rclone sshd ## The same, then windows, training of a tiny model and its evaluation (torch, 5 GB)
+	$(BIN)/xperience demo --train
+
 .PHONY: rclone
 rclone: ## Build rclone 1.76 from its Go module, once, into the user's cache
 	scripts/rclone
@@ -75,7 +79,7 @@ lint: $(READY) ## ruff, mypy, import-linter, shellcheck, and docs/reference.md a
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment scripts/pyz scripts/helm scripts/images scripts/base-image scripts/chart-docs scripts/checkov images/rclone/rcd tests/kind/cluster tests/kind/node/build tests/kind/node/docker-engine .ci/run
+	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment scripts/pyz scripts/helm scripts/images scripts/base-image scripts/chart-docs scripts/checkov images/rclone/rcd tests/kind/cluster tests/kind/node/build tests/kind/node/operators tests/kind/node/docker-engine .ci/run
 	$(BIN)/python scripts/reference.py --check
 	$(BIN)/python scripts/chart_schema.py --check
 	$(BIN)/python scripts/jobs.py --check

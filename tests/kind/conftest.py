@@ -192,7 +192,7 @@ def _select(source: Path, work: Path) -> Path:
         run(
             sys.executable, "-m", "xperience", "select", "from-hub", "--repo-id", REPOSITORY,
             "--target-episodes", EPISODES, "--least-annotation-mib", 0, "--drop-percentile", 0,
-            "--output", work / "selection",
+            "--train-fraction", 0.5, "--val-fraction", 0.25, "--test-fraction", 0.25, "--output", work / "selection",
             HF_ENDPOINT=hub.endpoint, HF_TOKEN=TOKEN,
         )  # fmt: skip
     (found,) = (work / "selection").glob("*_selection.json")

@@ -13,4 +13,4 @@ def demo(settings: DemoSettings) -> None:
             "the demo needs more than the relay", why=f"{error.name} is not installed",
             fix="Use `make demo` in a checkout, or pip install 'xperience[standin]'.",
         ) from error  # fmt: skip
-    run_demo(settings.keep)
+    run_demo(settings.keep, with_training=settings.train)

@@ -4,6 +4,7 @@ The same classes as the real model; a tokenizer that is trained in some millisec
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,13 @@ def tiny_thinker(config: Any, seed: int = 0) -> Any:
     model = Qwen3OmniMoeThinkerForConditionalGeneration(config)
     model.set_experts_implementation("eager")
     return model
+
+
+def save_tiny(folder: Path | str, seed: int = 0) -> None:
+    """Write tokenizer and thinker as a base model's folder."""
+    tokenizer = tiny_tokenizer()
+    tiny_thinker(tiny_config(tokenizer), seed).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def answer_of(label: int) -> dict[str, Any]:

@@ -2,13 +2,9 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from xperience.common.errors import BadDataError, ExitCode
@@ -18,6 +14,8 @@ from xperience.common.sizes import human_bytes
 from xperience.prepare.replace import ReplacementPlan
 from xperience.selection.algorithm import Parameters, select
 from xperience.selection.document import PinnedSelection
+from xperience.standin.demo_commands import EVIDENCE, Demo
+from xperience.standin.demo_training import EVALUATION, train_and_evaluate
 from xperience.standin.episodes import delete_slam_and_body, write_repository
 from xperience.standin.hub import StandinHub
 from xperience.standin.servers import S3Server, SshServer
@@ -27,56 +25,9 @@ TOKEN = "hf_demo_token"  # noqa: S105  of a stand-in
 EPISODES, SELECTED, FRAMES = 24, 16, 120
 SPLIT = {"train": 0.5, "val": 0.25, "test": 0.25}  # the plan's 75/12.5/12.5 gives 16 episodes no test session
 HUB_BYTES_PER_SECOND = 40e6
-EVIDENCE = "results"
 
 
-@dataclass(frozen=True)
-class Demo:
-    """A folder with everything that the demo makes, and the environment of its commands."""
-
-    folder: Path
-    environment: dict[str, str]
-
-    def say(self, text: str) -> None:
-        """What comes next, and why."""
-        print(f"\n# {text}", flush=True)
-
-    def call(self, *arguments: str, expect: ExitCode = ExitCode.DONE) -> None:
-        """One command of the user, shown as one would type it."""
-        note = f"   # exits with {int(expect)}" if expect else ""
-        print(f"\n$ xperience {' '.join(arguments)}{note}", flush=True)
-        done = subprocess.run(
-            [sys.executable, "-m", "xperience", *arguments], env=self.environment, cwd=self.folder, check=False
-        )
-        if done.returncode != expect:
-            raise BadDataError(
-                "a command of the demo ended otherwise than it should", where=" ".join(arguments[:2]),
-                why=f"exit code {done.returncode}, expected {int(expect)}",
-            )  # fmt: skip
-
-    def export(self, **settings: str) -> None:
-        """Set `XPERIENCE_…` variables for the commands that follow, shown as one would type them."""
-        named = {f"XPERIENCE_{name}": value for name, value in settings.items()}
-        print(f"\n$ export {' '.join(f'{name}={value}' for name, value in named.items())}", flush=True)
-        self.environment.update(named)
-
-    def call_and_kill(self, data: Path, *arguments: str) -> None:
-        """Start a command, and kill it with -9 as soon as the run is under way."""
-        print(f"\n$ xperience {' '.join(arguments)}   # and kill -9 on the way", flush=True)
-        running = subprocess.Popen(
-            [sys.executable, "-m", "xperience", *arguments], env=self.environment, cwd=self.folder,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        while running.poll() is None and not any(data.rglob("*.hdf5")):
-            time.sleep(0.02)
-        time.sleep(0.3)
-        if running.poll() is None:
-            running.send_signal(signal.SIGKILL)
-        running.wait()
-        print(f"killed: exit status {running.returncode}", flush=True)
-
-
-def run_demo(keep: Path | None) -> None:
+def run_demo(keep: Path | None, *, with_training: bool) -> None:
     """Walk a newcomer from the selection to passed gates, over a kill -9 and a defect that staging does not show."""
     started = time.monotonic()
     with ExitStack() as stack:
@@ -97,10 +48,13 @@ def run_demo(keep: Path | None) -> None:
         _select(demo)
         _relay_to_ssh(demo, ssh)
         second = _mend(demo, ssh.root / "xperience")
-        _conclude(demo, ssh.root / "xperience")
+        _review(demo, ssh.root / "xperience")
+        if with_training:
+            train_and_evaluate(demo, ssh.root / "xperience")
+        _report(demo, with_training=with_training)
         _relay_to_s3(demo, s3)
         _compare(folder / "hub", ssh.root / "xperience", folder / second)
-        _close(folder, keep, time.monotonic() - started)
+        _close(folder, keep, time.monotonic() - started, with_training=with_training)
 
 
 def _first_selected(hub: Path) -> str:
@@ -175,25 +129,22 @@ def _mend(demo: Demo, root: Path) -> str:
     return second
 
 
-def _conclude(demo: Demo, root: Path) -> None:
-    """Review, the gates before training, the report."""
+def _review(demo: Demo, root: Path) -> None:
+    """Somebody accepts the audit, and the gates before training pass."""
     audit = f"{EVIDENCE}/staged_content_audit_128.json"
     demo.call(
         "prepare", "review", "--audit-json", audit, "--decision", "accept-with-exception", "--reviewer", "demo",
         "--reason", "16 invented episodes are in no balance",
     )  # fmt: skip
     demo.call("gates", "--for", "train", "--evidence", EVIDENCE, "--data-root", str(root))
+
+
+def _report(demo: Demo, *, with_training: bool) -> None:
+    evaluation = ("--evaluation-json", EVALUATION) if with_training else ()
     demo.call(
-        "report",
-        "--evidence",
-        EVIDENCE,
-        "--for",
-        "train",
-        "--relay-json",
-        "relay-ssh/relay_summary.json",
-        "--output",
-        f"{EVIDENCE}/report.html",
-    )
+        "report", "--evidence", EVIDENCE, "--for", "train", "--relay-json", "relay-ssh/relay_summary.json", *evaluation,
+        "--output", f"{EVIDENCE}/report.html",
+    )  # fmt: skip
 
 
 def _relay_to_s3(demo: Demo, s3: S3Server) -> None:
@@ -220,7 +171,7 @@ def _compare(source: Path, store: Path, selection: Path) -> None:
     print(f"\nindependent look at the SSH store: {len(paths)} files, {human_bytes(size_bytes)}, byte for byte right")
 
 
-def _close(folder: Path, keep: Path | None, seconds: float) -> None:
+def _close(folder: Path, keep: Path | None, seconds: float, *, with_training: bool) -> None:
     left = sum(path.is_file() for relay in ("relay-ssh", "relay-s3") for path in (folder / relay / "data").rglob("*"))
     print(
         f"\nWhat happened: one of {SELECTED} episodes looked whole and was not; the probe named it before a byte of it"
@@ -229,6 +180,8 @@ def _close(folder: Path, keep: Path | None, seconds: float) -> None:
         "\n-9 and went on from its ledger; each file was verified by the store's own hash before its scratch copy went"
         f"\n({left} files are left on scratch). It took {seconds:.0f} s after installation."
     )
+    if not with_training:
+        print("Left out: windows, training and evaluation of a tiny model (`make demo-train`; installs torch, 5 GB).")
     if keep:
         print(f"Where to look: {folder}/{EVIDENCE}/report.html, {folder}/relay-ssh/ (relay_summary.json, …)")
     else:

@@ -1,0 +1,195 @@
+"""Relay, prepare, review, windows, training on two nodes, evaluation: a `helm install` per stage."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+from conftest import HERE, NAMESPACE, ROOT, Cluster, run, wait_for
+from test_prepare import prepare, verdicts
+from test_relay import install, merged, s3
+
+SHARED = ROOT / "build" / "kind" / "shared"  # /srv/shared of both nodes
+WINDOWS, TRAIN = ROOT / "charts" / "windows", ROOT / "charts" / "qwen3-omni"
+RESOURCES = {
+    "requests": {"cpu": "50m", "memory": "256Mi", "ephemeral-storage": "64Mi"},
+    "limits": {"memory": "3Gi", "ephemeral-storage": "512Mi"},
+}
+TRAIN_VALUES = {
+    "data": {"claim": "shared"},
+    "model": {"claim": "shared", "path": "models/tiny"},
+    "trainer": {"workers": 2, "terminationGracePeriodSeconds": 60},
+    "gpu": {"count": 0},
+    "resources": RESOURCES,
+    "shmSize": "64Mi",
+    "extraEnv": {"PYTHONPATH": "/srv/torch", "OMP_NUM_THREADS": "1"},
+    "extraVolumes": [{"name": "torch", "persistentVolumeClaim": {"claimName": "torch", "readOnly": True}}],
+    "extraVolumeMounts": [{"name": "torch", "mountPath": "/srv/torch", "readOnly": True}],
+}
+SETTINGS = {
+    "dtype": "float32", "pack_tokens": 1024, "packs_per_step": 2, "loader_workers": 0, "checkpoint_every_steps": 2,
+    "validate_every_steps": 1000, "warm_up_steps": 2, "epochs": 40, "learning_rate": 0.001, "patience": 0,
+}  # fmt: skip
+
+
+def claim(name: str, path: str, mode: str) -> list[dict]:
+    """A claim on a folder that both nodes share."""
+    volume = {
+        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"{NAMESPACE}-{name}"},
+        "spec": {
+            "capacity": {"storage": "10Gi"}, "accessModes": [mode], "storageClassName": "shared",
+            "persistentVolumeReclaimPolicy": "Retain", "hostPath": {"path": path, "type": "Directory"},
+            "claimRef": {"namespace": NAMESPACE, "name": name},
+        },
+    }  # fmt: skip
+    wanted = {
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+        "spec": {
+            "accessModes": [mode], "storageClassName": "shared", "volumeName": f"{NAMESPACE}-{name}",
+            "resources": {"requests": {"storage": "10Gi"}},
+        },
+    }  # fmt: skip
+    return [volume, wanted]
+
+
+def xperience(*arguments: object) -> str:
+    return run(sys.executable, "-m", "xperience", *arguments)
+
+
+def lines(output: str) -> list[dict]:
+    """What a run has told of its steps so far."""
+    place = SHARED / output / "metrics.jsonl"
+    return [json.loads(line) for line in place.read_text().splitlines()] if place.exists() else []
+
+
+def steps(output: str) -> dict[int, float]:
+    return {line["step"]: line["loss"] for line in lines(output) if line["event"] == "step"}
+
+
+def train(cluster: Cluster, release: str, *values: dict) -> str:
+    """Install; the job's name."""
+    settings = {"settings": SETTINGS, "data": {"outputPath": release}}
+    cluster.helm("install", release, TRAIN, values=merged(TRAIN_VALUES, settings, *values))
+    kind = "trainjob" if "api" in merged({}, *values).get("trainer", {}) else "pytorchjob"
+    (job,) = cluster.get(kind, "-l", f"app.kubernetes.io/instance={release}")["items"]
+    return job["metadata"]["name"]
+
+
+def workers(cluster: Cluster, release: str) -> dict[str, dict]:
+    found = cluster.get("pods", "-l", f"app.kubernetes.io/instance={release}")["items"]
+    return {pod["metadata"]["name"]: pod for pod in found}
+
+
+def ended(cluster: Cluster, kind: str, job: str, seconds: float = 300) -> str:
+    """The condition that ends a PyTorchJob or a TrainJob."""
+    ends = {"Succeeded", "Complete", "Failed"}
+
+    def look() -> str:
+        conditions = cluster.get(kind, job)["status"].get("conditions", [])
+        return next((one["type"] for one in conditions if one["status"] == "True" and one["type"] in ends), "")
+
+    try:
+        return str(wait_for(look, f"end of {job}", seconds, every=2))
+    except AssertionError as error:
+        told = cluster.kubectl("describe", "pods", expect=None)[-4000:]
+        logs = cluster.kubectl("logs", "-l", "app.kubernetes.io/component=worker", "--all-containers", expect=None)
+        raise AssertionError(f"{error}\n{told}\n{logs[-4000:]}") from error
+
+
+@pytest.fixture(scope="module")
+def staged(cluster: Cluster) -> Cluster:
+    """Data relayed to S3 and prepared on a claim that both nodes have; the operator, the image, the tiny model."""
+    if find_spec("torch") is None:
+        assert not os.environ.get("CI"), "CI has to have torch: make environment-train"
+        pytest.skip("torch is not installed (make environment-train)")
+    run(HERE / "cluster", "operators", timeout=900)
+    run(ROOT / "scripts" / "images", "xperience", "train", timeout=900, TRAIN_BASE_IMAGE="python:3.11-slim-bookworm")
+    run(HERE / "cluster", "load", "xperience/train:0.1.0", timeout=600)
+    for place in SHARED.iterdir():  # the folder itself is what the nodes have mounted
+        shutil.rmtree(place)
+    make = "import sys; from xperience.qwen3_omni.tiny import save_tiny; save_tiny(sys.argv[1])"
+    run(sys.executable, "-c", make, SHARED / "models" / "tiny", OMP_NUM_THREADS="1")
+    cluster.apply(*claim("shared", "/srv/shared", "ReadWriteMany"), *claim("torch", "/srv/torch", "ReadOnlyMany"))
+    store = s3("training")
+    install(cluster, "to-train", store)
+    cluster.complete(cluster.job("to-train"))
+    source = {key: value for key, value in store["store"]["s3"].items() if key != "writerSecret"}
+    job = prepare(cluster, "prepared", {"data": {"claim": "shared"}, "source": {"s3": source}})
+    cluster.complete(job)
+    assert set(verdicts(cluster, job).values()) == {"pass"}
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def windows(staged: Cluster) -> Cluster:
+    """The audit is reviewed, and the windows are made."""
+    audit = SHARED / "evidence" / "staged_content_audit_128.json"
+    xperience(
+        "prepare", "review", "--audit-json", audit, "--decision", "accept-with-exception", "--reviewer", "tests",
+        "--reason", "twelve invented episodes are in no balance",
+    )  # fmt: skip
+    settings = {"cameras": "fisheye_cam0", "frame_pixels": 64, "jobs": 1, "scales": "20/5"}
+    values = {"data": {"claim": "shared"}, "shards": 2, "settings": settings, "resources": RESOURCES}
+    staged.helm("install", "windows", WINDOWS, values=values)
+    staged.complete(staged.job("windows"))
+    return staged
+
+
+def test_training_is_refused_before_the_audit_is_reviewed(staged):
+    job = train(staged, "unreviewed")
+    assert ended(staged, "pytorchjob", job) == "Failed"
+    for name, pod in workers(staged, "unreviewed").items():
+        assert "audit-reviewed" in staged.kubectl("logs", name, "-c", "gate")
+        (status,) = pod["status"]["containerStatuses"]
+        assert status["state"]["terminated"]["exitCode"] == 77
+        assert "gates for train do not pass" in status["state"]["terminated"]["message"]
+    assert not steps("unreviewed")
+    staged.helm("uninstall", "unreviewed")
+
+
+def test_a_worker_that_goes_in_mid_training_costs_nothing(windows):
+    cluster = windows
+    job = train(cluster, "calm")
+    wait_for(lambda: len(steps("calm")) > 2, "three steps", 240)
+    pods = workers(cluster, "calm")
+    assert len({pod["spec"]["nodeName"] for pod in pods.values()}) == 2
+    first = f"/api/v1/namespaces/{NAMESPACE}/pods/{job}-worker-0:9090/proxy/metrics"
+    scraped = dict(
+        line.split(" ") for line in cluster.kubectl("get", "--raw", first).splitlines() if line.startswith("xperience_")
+    )
+    assert float(scraped["xperience_train_step"]) > 0
+    assert float(scraped["xperience_train_supervised_tokens_total"]) > 0
+    assert ended(cluster, "pytorchjob", job) == "Succeeded"
+    log = [json.loads(line) for line in cluster.kubectl("logs", f"{job}-worker-0", "-c", "pytorch").splitlines()
+           if line.startswith("{")]  # fmt: skip
+    assert any(line["event"] == "training" and line["processes"] == 2 for line in log)
+
+    job = train(cluster, "disturbed")
+    wait_for(lambda: len(steps("disturbed")) > len(steps("calm")) // 4, "a quarter of the steps", 240)
+    before = workers(cluster, "disturbed")[f"{job}-worker-1"]["metadata"]["uid"]
+    cluster.kubectl("delete", "pod", f"{job}-worker-1", "--wait=false")
+    assert ended(cluster, "pytorchjob", job) == "Succeeded"
+    assert workers(cluster, "disturbed")[f"{job}-worker-1"]["metadata"]["uid"] != before
+    assert any((SHARED / "disturbed" / "checkpoints").iterdir())
+    assert steps("disturbed") == steps("calm")
+
+
+def test_the_adapter_is_evaluated_in_shards_beside_its_baselines(windows):
+    values = {"stage": "evaluate", "evaluate": {"shards": 2}, "data": {"outputPath": "calm"}}
+    settings = {"settings": {"dtype": "float32", "batch": 8}}
+    windows.helm("install", "evaluate", TRAIN, values=merged(TRAIN_VALUES, values, settings))
+    windows.complete(windows.job("evaluate"), 300)
+    report = json.loads((SHARED / "calm" / "evaluation" / "evaluation.json").read_text())
+    assert report["windows"] > 0
+    assert "zero-shot" in json.dumps(report["fields"]["action"]["baselines"]).replace("_", "-")
+
+
+def test_the_same_pod_trains_as_a_trainjob(windows):
+    done = subprocess.run([HERE / "cluster", "trainer-v2"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    job = train(windows, "second-api", {"trainer": {"api": "trainjob"}}, {"settings": {"epochs": 4}})
+    assert ended(windows, "trainjob", job) == "Complete"
+    assert steps("second-api")

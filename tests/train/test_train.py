@@ -52,6 +52,17 @@ def test_a_run_killed_at_any_step_goes_on_bit_equal_and_loses_two_steps_at_most(
     assert adapters(settings) == adapters(undisturbed)
 
 
+@pytest.mark.parametrize("steps", [0, 1, 5])
+def test_a_run_stopped_on_one_host_saves_that_step_on_all_and_goes_on_bit_equal(base, tmp_path, undisturbed, steps):
+    settings = train_whole(2, settings_of(base, tmp_path), stop_after=steps)
+    found = [place.parent.name for place in sorted(tmp_path.glob("checkpoints/step-*/checkpoint.json"))]
+    assert found[-1:] == ([f"step-{steps:07d}"] if steps else [])
+    train_whole(2, settings)
+    assert [line["step"] for line in said(settings)] == list(range(STEPS))
+    assert losses(settings) == losses(undisturbed)
+    assert adapters(settings) == adapters(undisturbed)
+
+
 @pytest.mark.parametrize("processes", [1, 4])
 def test_another_number_of_processes_has_the_same_samples_in_each_step_and_the_same_losses(
     base, tmp_path, undisturbed, processes

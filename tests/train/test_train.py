@@ -3,7 +3,6 @@ import itertools
 import pytest
 from processes import Kill, adapters, lines, losses, said, settings_of, train_in, train_whole
 
-pytestmark = pytest.mark.xdist_group("train")
 STEPS = 8
 
 

@@ -23,13 +23,6 @@ KILL_AT = Path(__file__).parent / "kill_at.py"
 TOKEN = "hf_standin_secret_0123456789"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker per file: its servers are started once."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.name))
-
-
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory) -> Iterator[SshServer]:
     if not (shutil.which("sshd") or Path("/usr/sbin/sshd").exists()):

@@ -11,6 +11,7 @@ import socket
 from dataclasses import dataclass
 
 from xperience.common.settings.qwen3_omni import Qwen3OmniTrainSettings
+from xperience.qwen3_omni import launch
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["torch", "peft", "transformers.models.qwen3_omni_moe", "xperience.qwen3_omni.worker"])
@@ -34,14 +35,17 @@ def settings_of(base, output, **changed):
     return Qwen3OmniTrainSettings(**values | changed)
 
 
-def train_in(processes, settings, *, kill=None, media=VIDEO_AND_SOUND_OR_NONE):
-    """Exit code of each process; what they print goes to <output>/log-<rank>."""
+def train_in(processes, settings, *, kill=None, stop_after=None, media=VIDEO_AND_SOUND_OR_NONE):
+    """Exit code of each process; what they print goes to <output>/log-<rank>.
+
+    `stop_after` so many steps process 1 alone finds the stop file, as the host that got SIGTERM does.
+    """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     settings.output.mkdir(parents=True, exist_ok=True)
     started = [
-        SERVER.Process(target=_train, args=(rank, processes, port, settings.model_dump_json(), kill, media))
+        SERVER.Process(target=_train, args=(rank, processes, port, settings.model_dump_json(), kill, stop_after, media))
         for rank in range(processes)
     ]
     for process in started:
@@ -75,14 +79,14 @@ def said(settings, rank=0):
     return [json.loads(line) for line in (settings.output / f"said-{rank}").read_text().splitlines()]
 
 
-def _train(rank, world, port, settings_json, kill, media):
+def _train(rank, world, port, settings_json, kill, stop_after, media):
     settings = Qwen3OmniTrainSettings.model_validate_json(settings_json)
     with (settings.output / f"log-{rank}").open("a") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     os.environ |= {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port), "HF_HUB_OFFLINE": "1",
+        "MASTER_PORT": str(port), "HF_HUB_OFFLINE": "1", launch.STOP_FILE: str(settings.output / f"stop-{rank}"),
     }  # fmt: skip
     import torch
 
@@ -94,13 +98,20 @@ def _train(rank, world, port, settings_json, kill, media):
     def die():
         os.kill(os.getpid(), signal.SIGKILL)
 
+    stop_file = settings.output / f"stop-{rank}"
+    stop_file.unlink(missing_ok=True)
+    if stop_after == 0 and rank == 1:
+        stop_file.touch()
     plain, save = train.Run.step, checkpoint.dcp.save
 
     def step(run, number, batches):
         if kill and kill.step == number and not kill.in_checkpoint:
             die()
         _tell(settings, rank, run, number)
-        return plain(run, number, batches)
+        found = plain(run, number, batches)
+        if stop_after == number + 1 and rank == 1:
+            stop_file.touch()
+        return found
 
     def dcp_save(state, checkpoint_id):
         save(state, checkpoint_id=checkpoint_id)

@@ -22,7 +22,7 @@ from xperience.common.settings.windows import WindowsBuildSettings
 from xperience.common.shards import Shard
 from xperience.windows.build import build
 
-pytestmark = [pytest.mark.xdist_group("launch"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 CHECKPOINT_EVERY, STEPS = 3, 25
 
 

@@ -3,7 +3,6 @@ import itertools
 import pytest
 from processes import Kill, adapters, lines, losses, said, settings_of, train_in, train_whole
 
-pytestmark = pytest.mark.xdist_group("train")
 STEPS = 8
 
 
@@ -48,6 +47,17 @@ def test_a_run_killed_at_any_step_goes_on_bit_equal_and_loses_two_steps_at_most(
     again = [line["step"] for line in said(settings)][len(before) :]
     assert kill.step - 2 <= again[0] <= kill.step
     assert again == list(range(again[0], STEPS))
+    assert losses(settings) == losses(undisturbed)
+    assert adapters(settings) == adapters(undisturbed)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 5])
+def test_a_run_stopped_on_one_host_saves_that_step_on_all_and_goes_on_bit_equal(base, tmp_path, undisturbed, steps):
+    settings = train_whole(2, settings_of(base, tmp_path), stop_after=steps)
+    found = [place.parent.name for place in sorted(tmp_path.glob("checkpoints/step-*/checkpoint.json"))]
+    assert found[-1:] == ([f"step-{steps:07d}"] if steps else [])
+    train_whole(2, settings)
+    assert [line["step"] for line in said(settings)] == list(range(STEPS))
     assert losses(settings) == losses(undisturbed)
     assert adapters(settings) == adapters(undisturbed)
 

@@ -52,7 +52,8 @@ def launch(worker: Sequence[str], *, processes: int) -> tuple[int, str]:
                 continue
         outcome = json.loads(outcome_file.read_text()) if outcome_file.exists() else {}
         if code == 0 and outcome.get("stopped"):
-            return int(ExitCode.STOPPED), f"stopped after step {outcome['step']}, the checkpoint is complete"
+            kept = "the checkpoint is complete" if outcome["step"] else "there is nothing to keep yet"
+            return int(ExitCode.STOPPED), f"stopped after step {outcome['step']}, {kept}"
         if code != 0 and outcome.get("exit_code"):
             return int(outcome["exit_code"]), str(outcome["message"])
         return code, str(outcome.get("message", f"a worker ended with {code}"))

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -140,9 +139,10 @@ class Run:
         self.state = found or self.state
         return int(self.state["step"])
 
-    def save(self) -> Path:
-        """Write a checkpoint of now."""
-        return checkpoint.save(self.output, self.model, self.optimizer, group=self.group, progress=self.state)
+    def save(self) -> None:
+        """Write a checkpoint of now; of nothing before the first step, as DCP would make up a step of the optimiser."""
+        if self.state["step"]:
+            checkpoint.save(self.output, self.model, self.optimizer, group=self.group, progress=self.state)
 
     def describe(self) -> None:
         """Write run.json: what an evaluation has to know to be held out."""

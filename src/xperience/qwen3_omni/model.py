@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -70,8 +70,11 @@ def meta_thinker() -> Any:
         return Qwen3OmniMoeThinkerForConditionalGeneration(Qwen3OmniMoeThinkerConfig(**real_config()))
 
 
-def load_thinker(base: Path, dtype: torch.dtype) -> tuple[Any, Any]:
-    """Thinker and tokenizer of a checkpoint on disk: the whole model's or the thinker's own; ConfigurationError."""
+def load_thinker(base: Path, dtype: torch.dtype | Literal["auto"]) -> tuple[Any, Any]:
+    """Thinker and tokenizer of a checkpoint on disk: the whole model's or the thinker's own; ConfigurationError.
+
+    "auto" is the dtype that the checkpoint has.
+    """
     from transformers import AutoTokenizer, Qwen3OmniMoeThinkerForConditionalGeneration
 
     try:

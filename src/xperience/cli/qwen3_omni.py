@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -124,8 +125,15 @@ def _best(baselines: "Mapping[str, Comparison]") -> tuple[float, str]:
 def merge_adapter(settings: Qwen3OmniMergeSettings) -> None:
     """Add the adapter to the weights of its base model, file by file; everything else is copied."""
     from xperience.qwen3_omni.merge import merge
+    from xperience.qwen3_omni.merge_check import compare
 
     if settings.merged.exists():
         raise UsageError("the folder is there", where=str(settings.merged), fix="Give another --merged.")
-    found = merge(settings.base, settings.adapter, settings.merged)
-    out.print(f"{found['merged']} weights merged into {settings.merged}")
+    check = partial(compare, settings.base, settings.adapter) if settings.compare else None
+    found = merge(settings.base, settings.adapter, settings.merged, compare=check)
+    out.print(f"{found.merged_weights} weights merged into {settings.merged}")
+    if found.positions:
+        out.print(
+            f"logits differ by at most {found.largest_logit_difference:.3g} from base and adapter ({found.dtype}),"
+            f" the likeliest token is the same at {found.argmax_agreement:.1%} of {found.positions} positions"
+        )

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -88,8 +88,11 @@ def declare_tokens(thinker: Any, tokenizer: Any) -> None:
             setattr(thinker.config, f"{name}_token_id", tokenizer.convert_tokens_to_ids(f"<|{name}|>"))
 
 
-def load_thinker(base: Path, dtype: torch.dtype) -> tuple[Any, Any]:
-    """Thinker and tokenizer of a checkpoint on disk: the whole model's or the thinker's own; ConfigurationError."""
+def load_thinker(base: Path, dtype: torch.dtype | Literal["auto"]) -> tuple[Any, Any]:
+    """Thinker and tokenizer of a checkpoint on disk: the whole model's or the thinker's own; ConfigurationError.
+
+    "auto" is the dtype that the checkpoint has.
+    """
     from transformers import Qwen3OmniMoeThinkerForConditionalGeneration
 
     try:

@@ -19,6 +19,7 @@ SPECIALS = (
     "<|video_pad|>", "<|audio_start|>", "<|audio_end|>", "<|audio_pad|>",
 )  # fmt: skip
 VOCABULARY = 640
+HEAD_DEVIATION = 0.5
 ACTIONS = ("Pour the water", "Pick up kettle", "Put down cup", "Open the drawer")
 
 
@@ -79,21 +80,26 @@ def tiny_config(tokenizer: Any) -> Any:
 
 
 def tiny_thinker(config: Any, seed: int = 0) -> Any:
-    """Random weights from a seed, in float32."""
+    """Random weights from a seed, in float32.
+
+    The head is drawn wider than the rest: it does not train, and with a deviation of 0.02 no answer could become sure.
+    """
     from transformers import Qwen3OmniMoeThinkerForConditionalGeneration
 
     torch.manual_seed(seed)
     config._attn_implementation = "sdpa"
     model = Qwen3OmniMoeThinkerForConditionalGeneration(config)
+    torch.nn.init.normal_(model.lm_head.weight, std=HEAD_DEVIATION)
     model.set_experts_implementation("eager")
     return model
 
 
-def save_tiny(folder: Path | str, seed: int = 0) -> None:
-    """Write tokenizer and thinker as a base model's folder."""
+def write_tiny_base(folder: Path, seed: int = 0) -> Path:
+    """A base model's folder, as `--base` takes it."""
     tokenizer = tiny_tokenizer()
     tiny_thinker(tiny_config(tokenizer), seed).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
 
 
 def answer_of(label: int) -> dict[str, Any]:

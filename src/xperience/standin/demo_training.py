@@ -10,7 +10,7 @@ BASE = "models/tiny"
 
 def train_and_evaluate(demo: Demo, root: Path) -> None:
     """Windows of what passed its gates, an adapter trained on them, and what it is worth on sessions it never met."""
-    from xperience.qwen3_omni.tiny import save_tiny
+    from xperience.qwen3_omni.tiny import write_tiny_base
 
     demo.say("Windows of labelled frames and sound: each video is decoded once.")
     demo.export(WINDOWS="windows", BASE=BASE, DTYPE="float32")
@@ -20,7 +20,7 @@ def train_and_evaluate(demo: Demo, root: Path) -> None:
     )  # fmt: skip
     demo.call("windows", "stats")
     demo.say("A tiny Qwen3-Omni with random weights: code and way are the real ones, quality is not.")
-    save_tiny(demo.folder / BASE)
+    write_tiny_base(demo.folder / BASE)
     demo.call(
         "qwen3-omni", "train", "--output", "qwen3-omni", "--pack-tokens", "1024", "--packs-per-step", "2",
         "--learning-rate", "0.003", "--warm-up-steps", "5", "--epochs", "4", "--loader-workers", "0",

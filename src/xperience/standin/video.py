@@ -14,11 +14,18 @@ AUDIO_RATE = 16000
 AUDIO_BLOCK = 1024
 
 
-def write_video(path: Path, times_seconds: Sequence[float], *, seed: int, pixels: int = 64, audio: bool = True) -> None:
-    """`pixels` square, one frame at each of ≥ 2 times (ascending, from 0); a bar moves along, audio is a quiet tone."""
+def write_video(
+    path: Path, times_seconds: Sequence[float], *, seed: int, pixels: int = 64, audio: bool = True,
+    colours: NDArray[np.uint8] | None = None,
+) -> None:  # fmt: skip
+    """`pixels` square, one frame at each of ≥ 2 times (ascending, from 0); a bar moves along, audio is a quiet tone.
+
+    `colours` (frames, 3) RGB lie behind the bar; without them one colour of the seed.
+    """
     drawn = np.random.default_rng(seed)
     frame_ticks = round(times_seconds[-1] / (len(times_seconds) - 1) / TIME_BASE)
-    background = drawn.integers(40, 200, size=3, dtype=np.uint8)
+    one_colour = drawn.integers(40, 200, size=3, dtype=np.uint8)
+    behind = np.tile(one_colour, (len(times_seconds), 1)) if colours is None else colours
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=20)
         stream.width = stream.height = pixels
@@ -31,7 +38,7 @@ def write_video(path: Path, times_seconds: Sequence[float], *, seed: int, pixels
         if sound is not None:
             sound.codec_context.thread_count = 1
             sound.options = {"aac_coder": "fast"}  # the default takes two thirds of an episode's time
-        for frame in chain(_pictures(times_seconds, pixels, background), (None,)):
+        for frame in chain(_pictures(times_seconds, pixels, behind), (None,)):
             for packet in stream.encode(frame):
                 # Else the last picture would last 1/20 s, and the frame rate that a probe reports be wrong.
                 packet.duration = frame_ticks
@@ -49,10 +56,10 @@ def write_video(path: Path, times_seconds: Sequence[float], *, seed: int, pixels
             container.mux(sound.encode(None))
 
 
-def _pictures(times_seconds: Sequence[float], pixels: int, background: NDArray[np.uint8]) -> Iterator[av.VideoFrame]:
+def _pictures(times_seconds: Sequence[float], pixels: int, behind: NDArray[np.uint8]) -> Iterator[av.VideoFrame]:
     for number, time in enumerate(times_seconds):
         image = np.empty((pixels, pixels, 3), np.uint8)
-        image[:] = background
+        image[:] = behind[number]
         column = number * 3 % pixels
         image[:, column : column + 4] = 255
         frame = av.VideoFrame.from_ndarray(image, format="rgb24")

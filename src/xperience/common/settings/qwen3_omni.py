@@ -78,3 +78,4 @@ class Qwen3OmniMergeSettings(Settings):
     base: Path = setting(Path("models/Qwen3-Omni-30B-A3B-Instruct"), "Folder of the base model.", env=("MODEL_ROOT",))
     adapter: Path = setting(Path("results/qwen3-omni/best"), "Folder of the adapter.")
     merged: Path = setting(Path("models/qwen3-omni-merged"), "Folder of the merged model; must not be there.")
+    compare: bool = setting(True, "Load both, one after the other, and report how far their logits are apart.")

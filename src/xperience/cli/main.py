@@ -6,6 +6,7 @@ import typer
 
 from xperience import __version__
 from xperience.cli import (
+    cosmos3_nano,
     demo,
     gates,
     prepare,
@@ -43,6 +44,7 @@ prepare.app.add_typer(prepare_data.app)  # without a name: its commands stand be
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(windows.app, name="windows")
 app.add_typer(qwen3_omni.app, name="qwen3-omni")
+app.add_typer(cosmos3_nano.app, name="cosmos3-nano")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
 command(app, "gates", GatesSettings)(gates.gates)
 command(app, "report", ReportSettings)(gates.report)

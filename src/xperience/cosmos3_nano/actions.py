@@ -22,7 +22,7 @@ from xperience.cosmos3_nano.tracks import Track
 from xperience.episode.poses import Floats, inverted
 
 Domain = Literal["hand_pose", "camera_pose"]
-CONVENTION = "c2w_inv_prev_rot6d_cols"
+CONVENTION: Literal["c2w_inv_prev_rot6d_cols"] = "c2w_inv_prev_rot6d_cols"
 FINGERTIPS = (4, 8, 12, 16, 20)
 TIPS_WIDTH = 3 * len(FINGERTIPS)
 WIDTHS: dict[Domain, int] = {"camera_pose": 9, "hand_pose": 57}

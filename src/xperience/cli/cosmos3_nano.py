@@ -1,0 +1,41 @@
+"""`xperience cosmos3-nano export | check`."""
+
+import sys
+
+import typer
+
+from xperience.cli.console import out, print_json, print_table
+from xperience.cli.flags import command
+from xperience.common.log import configure_log
+from xperience.common.settings.cosmos3_nano import Cosmos3NanoExportSettings
+
+# The modules of this stage are imported where they are used: they need HDF5, MP4, Parquet, and some torch.
+app = typer.Typer(no_args_is_help=True, help="Cosmos3-Nano: task records, compatibility.")
+
+
+@command(app, "export", Cosmos3NanoExportSettings)
+def export_records(settings: Cosmos3NanoExportSettings) -> None:
+    """Write the records of the four tasks with clips and arrays, and NVIDIA's own formats, each read back."""
+    from xperience.cosmos3_nano.export import export
+
+    configure_log(settings.log_format, settings.log_level)
+
+    def done(number: int, of: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\rexport: {number} of {of} episodes ", end="", file=sys.stderr, flush=True)
+
+    found = export(settings, done)
+    if settings.json_output:
+        print_json(found.document())
+        return
+    splits = ("train", "val", "test")
+    rows = [(f"{task}.jsonl", *(counts.get(split, 0) for split in splits)) for task, counts in found.records.items()]
+    rows += [(f"official/{name}", *(counts.get(s, 0) for s in splits)) for name, counts in found.official.items()]
+    print_table(f"records in {settings.records}", ("file", *splits), rows)
+    out.print(
+        f"{found.clips} clips, {found.clip_bytes >> 10} KiB; normalised values clamped:"
+        f" {', '.join(f'{split} {share:.2%}' for split, share in found.clamped_share.items())};"
+        f" {len(found.skipped)} episodes left out"
+    )
+    for reason, count in found.dropped.items():
+        out.print(f"dropped {count}: {reason}")

@@ -43,8 +43,10 @@ def main() -> int:
             times = [(t - facts.timestamps_ns[0]) / 1e9 for t in facts.timestamps_ns]
             write_video(folder / "root" / path / "stereo_left.mp4", times, seed=number, pixels=pixels)
         manifest = manifest_of(folder, placed)
-        command = [sys.executable, "-m", "xperience", "cosmos3-nano", "export", "--manifest-json", str(manifest),
-                   "--records", str(folder / "records"), "--clips", str(CLIPS), "--text-clips", "2", "--json"]  # fmt: skip
+        command = [
+            sys.executable, "-m", "xperience", "cosmos3-nano", "export", "--manifest-json", str(manifest),
+            "--records", str(folder / "records"), "--clips", str(CLIPS), "--text-clips", "2", "--json",
+        ]  # fmt: skip
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         started = time.monotonic()
         done = subprocess.run(command, check=True, capture_output=True)

@@ -1,8 +1,9 @@
 """Clips as files: a camera decoded once, the exact source frames of every clip as an MP4 of its own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -72,9 +73,14 @@ def cut(video: Path, clips: Sequence[NDArray[np.int64]]) -> Iterator[tuple[int, 
         raise BadDataError("the video is shorter than its clips", where=str(video), why=f"{decoded + 1}, {last} wanted")
 
 
-def encode(path: Path, clips: Sequence[NDArray[np.uint8]], fps: float = NOMINAL_FPS) -> None:
-    """Clips (T, H, W, 3), H and W even, one behind the other as H.264 at a constant rate; same bytes for same input."""
-    height, width = clips[0].shape[1:3]
+def encode(path: Path, clips: Iterable[NDArray[np.uint8]], fps: float = NOMINAL_FPS) -> tuple[int, int]:
+    """Clips (T, H, W, 3) of one even size, one behind the other as H.264 at a constant rate; returns (H, W).
+
+    One clip is in memory at a time; the same bytes for the same input. BadDataError where sizes differ.
+    """
+    waiting = iter(clips)
+    first = next(waiting)
+    height, width = first.shape[1:3]
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -82,7 +88,9 @@ def encode(path: Path, clips: Sequence[NDArray[np.uint8]], fps: float = NOMINAL_
         stream.codec_context.time_base = stream.time_base = TIME_BASE
         stream.options = {"preset": "veryfast", "crf": QUALITY, "g": "8", "bf": "0"}
         number = 0
-        for clip in clips:
+        for clip in chain([first], waiting):
+            if clip.shape[1:3] != (height, width):
+                raise BadDataError("clips are of two sizes", where=str(path), why=f"{clip.shape[1:3]}")
             for picture in clip:
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
                 frame.time_base, frame.pts = TIME_BASE, round(number / fps / TIME_BASE)
@@ -90,6 +98,7 @@ def encode(path: Path, clips: Sequence[NDArray[np.uint8]], fps: float = NOMINAL_
                 number += 1
         for packet in stream.encode(None):
             container.mux(packet)
+    return height, width
 
 
 def store(folder: Path, clip: NDArray[np.uint8], fps: float) -> Stored:

@@ -6,7 +6,7 @@ alignment; what is stored is our wrist frame before it.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,10 @@ TOLERANCE_SECONDS = 2e-4
 
 @dataclass(frozen=True)
 class Sample:
-    """One clip: its track's rows, (T, H, W, 3) pictures of one size, and its task."""
+    """One clip: its track's rows, its task, and what reads its (T, H, W, 3) pictures: of all clips they are many GB."""
 
     track: Track
-    pictures: NDArray[np.uint8]
+    read: Callable[[], NDArray[np.uint8]]
     task: str
 
 
@@ -95,7 +95,7 @@ def write(root: Path, samples: Sequence[Sample]) -> int:
     episodes = []
     begin = 0
     for number, sample in enumerate(samples):
-        frames = len(sample.pictures)
+        frames = sample.track.timeline.frames
         for name, values in _states(sample.track).items():
             columns[name] += values.astype(np.float32).tolist()
         columns["timestamp"] += (np.arange(frames) / NOMINAL_FPS).tolist()
@@ -117,8 +117,8 @@ def write(root: Path, samples: Sequence[Sample]) -> int:
         _parquet(root / f"meta/{name}.parquet", _indexed(table, column))
     video = root / VIDEO.format(video_key=IMAGE, chunk_index=0, file_index=0)
     video.parent.mkdir(parents=True, exist_ok=True)
-    encode(video, [sample.pictures for sample in samples])
-    write_atomic(root / "meta/info.json", json.dumps(_info(samples, len(tasks), begin), indent=1) + "\n")
+    size = encode(video, (sample.read() for sample in samples))
+    write_atomic(root / "meta/info.json", json.dumps(_info(len(samples), len(tasks), begin, size), indent=1) + "\n")
     return len(samples)
 
 
@@ -132,8 +132,8 @@ def _episode(number: int, begin: int, frames: int, task: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _info(samples: Sequence[Sample], tasks: int, frames: int) -> dict[str, Any]:
-    height, width = samples[0].pictures.shape[1:3]
+def _info(episodes: int, tasks: int, frames: int, size: tuple[int, int]) -> dict[str, Any]:
+    height, width = size
     video = {
         "video.height": height, "video.width": width, "video.codec": "h264", "video.pix_fmt": "yuv420p",
         "video.is_depth_map": False, "video.fps": NOMINAL_FPS, "video.channels": 3, "has_audio": False,
@@ -146,9 +146,9 @@ def _info(samples: Sequence[Sample], tasks: int, frames: int) -> dict[str, Any]:
     names = ["height", "width", "channels"]
     features[IMAGE] = {"dtype": "video", "shape": [height, width, 3], "names": names, "info": video}
     return {
-        "codebase_version": "v3.0", "robot_type": "human_hand", "total_episodes": len(samples), "total_frames": frames,
+        "codebase_version": "v3.0", "robot_type": "human_hand", "total_episodes": episodes, "total_frames": frames,
         "total_tasks": tasks, "chunks_size": 1000, "data_files_size_in_mb": 100, "video_files_size_in_mb": 500,
-        "fps": int(NOMINAL_FPS), "splits": {"train": f"0:{len(samples)}"}, "data_path": DATA, "video_path": VIDEO,
+        "fps": int(NOMINAL_FPS), "splits": {"train": f"0:{episodes}"}, "data_path": DATA, "video_path": VIDEO,
         "features": features,
     }  # fmt: skip
 

@@ -1,6 +1,7 @@
 """All official formats of one export, each written and at once read back through its loader's filters."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from xperience.common.errors import BadDataError
@@ -45,7 +46,7 @@ def _lerobot(place: Path, root: Path, moving: Sequence[tuple[Draft, ActionDraft,
     """One size of pictures, that of the first clip."""
     size = moving[0][2].width, moving[0][2].height
     samples = [
-        lerobot.Sample(one.track, read_clip(root / clip.uri), one.label or draft.episode.id)
+        lerobot.Sample(one.track, partial(read_clip, root / clip.uri), one.label or draft.episode.id)
         for draft, one, clip in moving
         if (clip.width, clip.height) == size
     ]

@@ -6,8 +6,9 @@ import typer
 
 from xperience.cli.console import out, print_json, print_table
 from xperience.cli.flags import command
+from xperience.common.errors import RefusedError
 from xperience.common.log import configure_log
-from xperience.common.settings.cosmos3_nano import Cosmos3NanoExportSettings
+from xperience.common.settings.cosmos3_nano import Cosmos3NanoCheckSettings, Cosmos3NanoExportSettings
 
 # The modules of this stage are imported where they are used: they need HDF5, MP4, Parquet, and some torch.
 app = typer.Typer(no_args_is_help=True, help="Cosmos3-Nano: task records, compatibility.")
@@ -39,3 +40,28 @@ def export_records(settings: Cosmos3NanoExportSettings) -> None:
     )
     for reason, count in found.dropped.items():
         out.print(f"dropped {count}: {reason}")
+
+
+@command(app, "check", Cosmos3NanoCheckSettings)
+def check_compatibility(settings: Cosmos3NanoCheckSettings) -> None:
+    """Run L0: the tiny random model of Nano's architecture over staged clips, 21 rows; 77 where a row fails."""
+    from xperience.cosmos3_nano.compatibility.run import check
+
+    configure_log(settings.log_format, settings.log_level)
+    found = check(settings)
+    if settings.json_output:
+        print_json(found.document())
+    else:
+        print_table(
+            f"{found.model} model {found.model_sha256[:12]}, {len(found.clips)} clips of train",
+            ("row", "check", "level", "verdict", "threshold", "reason"),
+            [(row.number, row.name, row.level, row.verdict, row.threshold, row.reason) for row in found.checks],
+        )
+        for level, verdict in found.levels.items():
+            out.print(f"{level}: {verdict}" + (" (needed)" if level in found.required_levels else ""))
+    failed = [f"{row.number} {row.name}: {row.reason}" for row in found.checks if row.verdict == "fail"]
+    if failed:
+        raise RefusedError(
+            "Cosmos3-Nano and this data do not fit", where=str(settings.output), why="; ".join(failed),
+            fix="Post-training stays shut until every row of the needed levels passes.",
+        )  # fmt: skip

@@ -46,3 +46,20 @@ class Cosmos3NanoExportSettings(NanoSettings):
     text_clips: int = setting(8, "Most clips (61 frames) of an episode for text tasks and the vision format.", ge=0)
     horizon_seconds: float = setting(2.0, "How far a future label looks.", gt=0)
     contact_threshold: float = setting(0.5, "A wrist touches from this value on.", gt=0, le=1)
+
+
+class Cosmos3NanoCheckSettings(NanoSettings):
+    """`xperience cosmos3-nano check`."""
+
+    records: Path = setting(Path("results/cosmos3-nano"), "Folder that `cosmos3-nano export` wrote.")
+    manifest_json: Path = setting(
+        Path("results/omni_finetune/episode_manifest_128.json"), "What `prepare manifest` wrote."
+    )
+    data_root: Path | None = setting(
+        None, "Folder of the staged episodes; without it the manifest's.", env=("TRAINING_DATA_ROOT",)
+    )
+    output: Path = setting(
+        Path("results/omni_finetune/cosmos3_nano_compatibility.json"), "Where the compatibility record goes."
+    )
+    clips: int = setting(2, "Train clips that are looked at.", ge=1)
+    seed: int = setting(7, "Seed that chooses them.")

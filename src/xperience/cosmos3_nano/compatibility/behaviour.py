@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from pydantic import ValidationError
 from xperience.cosmos3_nano.actions import WIDTHS
 from xperience.cosmos3_nano.compatibility.record import Measured
 from xperience.cosmos3_nano.compatibility.subject import Subject, model_sha256
-from xperience.cosmos3_nano.flow import MODES
-from xperience.cosmos3_nano.generator import Prediction, psnr_db
+from xperience.cosmos3_nano.flow import MODES, example_of
+from xperience.cosmos3_nano.generator import Prediction, draw, psnr_db
 from xperience.cosmos3_nano.records import Sampler
 
 MOST_PRECISION_GAP = 0.05
@@ -34,7 +35,7 @@ def velocities(pipeline: Any) -> Iterator[list[tuple[torch.Tensor, torch.Tensor 
     try:
         yield heard
     finally:
-        del pipeline._mask_velocity_predictions
+        pipeline._mask_velocity_predictions = inner
 
 
 def forward(subject: Subject) -> Measured:
@@ -74,10 +75,13 @@ def finite(subject: Subject) -> Measured:
     figures: dict[str, Any] = {}
     faults = []
     heads = {}
-    kind = subject.pipeline.transformer.dtype
+    exact_network = subject.pipeline.transformer
+    folder = subject.workspace / "bfloat16"
+    exact_network.save_pretrained(folder)
     try:
-        for name, wanted in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-            subject.pipeline.transformer.to(wanted)
+        for name in ("float32", "bfloat16"):
+            if name == "bfloat16":
+                subject.pipeline.transformer = type(exact_network).from_pretrained(folder, torch_dtype=torch.bfloat16)
             with velocities(subject.pipeline) as heard:
                 subject.drawn(subject.sample, "policy", steps=1, latents=True)
             heads[name] = heard[0]
@@ -86,7 +90,7 @@ def finite(subject: Subject) -> Measured:
             if not whole:
                 faults.append(f"{name}: not finite")
     finally:
-        subject.pipeline.transformer.to(kind)
+        subject.pipeline.transformer = exact_network
     for number, part in enumerate(("video", "actions")):
         exact, rough = heads["float32"][number], heads["bfloat16"][number]
         if exact is not None and rough is not None:
@@ -98,29 +102,29 @@ def finite(subject: Subject) -> Measured:
 
 
 def conditioning(subject: Subject) -> Measured:
-    """Other actions, other words, a black and another first frame change the video; frame 0 stays what was given."""
+    """Other actions, other words, black, shifted and other frames change the output; frame 0 stays what was given."""
     sample = subject.sample
-    base = subject.base.video
+    base = subject.drawn(sample, "forward_dynamics", latents=True).video
     others = {
-        "other actions": subject.drawn(sample.with_actions(-sample.actions + 0.5), "forward_dynamics"),
-        "shuffled actions": subject.drawn(sample.with_actions(np.roll(sample.actions, 5, axis=0)), "forward_dynamics"),
-        "other prompt": subject.drawn(sample, "forward_dynamics", prompt="Something else entirely happens here."),
+        "other_actions": (sample.with_actions(-sample.actions + 0.5), None),
+        "shuffled_actions": (sample.with_actions(np.roll(sample.actions, 5, axis=0)), None),
+        "other_prompt": (sample, "Something else entirely happens here."),
     }
     figures: dict[str, Any] = {}
     faults = []
-    for name, drawn in others.items():
-        change = float(np.abs(drawn.video - base).mean())
-        figures[f"change_with_{name.replace(' ', '_')}"] = float(f"{change:.3e}")
+    for name, (given, words) in others.items():
+        change = float(np.abs(subject.drawn(given, "forward_dynamics", latents=True, prompt=words).video - base).mean())
+        figures[f"change_with_{name}"] = float(f"{change:.3e}")
         if not change > 0:
             faults.append(f"{name}: nothing changes")
-    for name, frames in _other_videos(subject).items():
-        drawn_actions = subject.drawn(frames, "inverse_dynamics").actions
-        usual = subject.drawn(sample, "inverse_dynamics").actions
-        change = float(np.abs(drawn_actions - usual).mean()) if usual is not None and drawn_actions is not None else 0
+    usual = subject.drawn(sample, "inverse_dynamics", latents=True).actions
+    for name, given in _other_videos(subject).items():
+        said = subject.drawn(given, "inverse_dynamics", latents=True).actions
+        change = float(np.abs(said - usual).mean()) if usual is not None and said is not None else 0.0
         figures[f"actions_change_with_{name}"] = float(f"{change:.3e}")
         if not change > 0:
             faults.append(f"{name} frames: the actions do not change")
-    kept = psnr_db(base[0], _first_frame(subject))
+    kept = psnr_db(subject.base.video[0], _first_frame(subject))
     figures["first_frame_db"] = round(kept, 2)
     if kept < LEAST_FIRST_FRAME_DB:
         faults.append(f"frame 0 is {kept:.1f} dB from the VAE's own")
@@ -128,8 +132,6 @@ def conditioning(subject: Subject) -> Measured:
 
 
 def _other_videos(subject: Subject) -> dict[str, Any]:
-    from dataclasses import replace
-
     sample = subject.sample
     found = {"black": replace(sample, frames=np.zeros_like(sample.frames)),
              "shifted": replace(sample, frames=np.roll(sample.frames, 4, axis=0))}  # fmt: skip
@@ -140,8 +142,6 @@ def _other_videos(subject: Subject) -> dict[str, Any]:
 
 def _first_frame(subject: Subject) -> Any:
     """Frame 0 through the VAE alone, (H, W, 3) from 0 to 1, cut to what the pipeline shows."""
-    from xperience.cosmos3_nano.flow import example_of
-
     pipeline = subject.pipeline
     latents = example_of(pipeline, subject.sample, "forward_dynamics").latents[:, :, :1]
     shape = (1, -1, 1, 1, 1)
@@ -154,17 +154,20 @@ def _first_frame(subject: Subject) -> Any:
     return pixels[:height, :width]
 
 
+def _drawn(subject: Subject, seed: int, *, anew: bool) -> Any:
+    """Latents of one draw; `anew`: its pictures are encoded again."""
+    if anew:
+        subject.pipeline.forget_encodings()
+    return draw(subject.pipeline, subject.sample, "forward_dynamics", seed=seed, steps=2, latents=True).video
+
+
 def determinism(subject: Subject) -> Measured:
     """The same seed twice, bit by bit on a CPU; another seed differs."""
-    again = subject.drawn(subject.sample, "forward_dynamics").video
-    gap = float(np.abs(again - subject.base.video).max())
+    again = _drawn(subject, subject.seed, anew=True)
+    gap = float(np.abs(again - _drawn(subject, subject.seed, anew=True)).max())
     limit = 0.0 if subject.pipeline.transformer.device.type == "cpu" else 2e-3
     faults = [] if gap <= limit else [f"the same seed differs by {gap:.1e}"]
-    subject.seed += 1
-    try:
-        other = float(np.abs(subject.drawn(subject.sample, "forward_dynamics").video - again).mean())
-    finally:
-        subject.seed -= 1
+    other = float(np.abs(_drawn(subject, subject.seed + 1, anew=False) - again).mean())
     faults += [] if other > 0 else ["another seed gives the same video"]
     return Measured({"same_seed": gap, "other_seed": float(f"{other:.3e}"), "limit": limit}, faults)
 
@@ -172,7 +175,7 @@ def determinism(subject: Subject) -> Measured:
 def output_schema(subject: Subject) -> Measured:
     """A prediction as a record: actions in metres, all that made it; an unknown key is refused."""
     sample, source = subject.clips[0]
-    drawn = subject.drawn(sample, "policy", steps=1)
+    drawn = subject.drawn(sample, "policy", steps=1, latents=True)
     if drawn.actions is None:
         return Measured({}, ["no actions were predicted"])
     made = source.statistics.raw(drawn.actions.astype(np.float64))

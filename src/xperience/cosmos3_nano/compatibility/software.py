@@ -158,7 +158,9 @@ def gate(subject: Subject, command: tuple[str, ...] = ("gates", "--for", "cosmos
         faults.append(f"exit code {done.returncode}, {int(ExitCode.REFUSED)} expected")
     else:
         judged = json.loads((empty / "gates.json").read_text())
-        figures["gates"] = {one["gate"]: one["status"] for one in judged["gates"] if one["gate"] in WANTED}
+        figures["gates"] = {
+            one["gate"]: one["status"] for one in judged["gates"] if one["due"] and one["gate"] in WANTED
+        }
         faults += [f"{name} is {figures['gates'].get(name)}" for name in WANTED
                    if figures["gates"].get(name) in (None, "pass")]  # fmt: skip
     return Measured(figures, faults)

@@ -30,7 +30,9 @@ from xperience.common.settings.relay import RelayRunSettings
 
 CLICK_USAGE = 2  # what typer exits with where the command line is wrong
 # Libraries of the extras; the relay's requirements have none of them.
-OPTIONAL = frozenset({"av", "h5py", "jinja2", "numpy", "pyarrow", "sklearn", "torch", "transformers", "peft"})
+OPTIONAL = frozenset(
+    {"av", "diffusers", "h5py", "jinja2", "numpy", "pyarrow", "sklearn", "torch", "transformers", "peft"}
+)
 
 app = typer.Typer(name="xperience", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 

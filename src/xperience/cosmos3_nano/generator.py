@@ -1,13 +1,14 @@
 """Video and actions drawn from the pipeline, as NVIDIA's own action calls draw them; what it predicts as a record."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xperience.common.errors import BadDataError
+from xperience.common.errors import BadDataError, ConfigurationError
 from xperience.common.evidence import Part
 from xperience.cosmos3_nano.flow import Mode
 from xperience.cosmos3_nano.records import Sampler
@@ -68,6 +69,27 @@ def draw(
         )  # fmt: skip
     video = found.video.float().cpu().numpy() if latents else np.asarray(found.video, np.float32)
     return Drawn(video, found.action[0].float().cpu().numpy() if found.action is not None else None)
+
+
+def load_pipeline(base: Path, dtype: torch.dtype) -> Any:
+    """The generator of a folder, on the GPU where there is one; ConfigurationError where there is none in it.
+
+    Its scheduler is that of NVIDIA's action calls: with karras, as the hub has it, `flow_shift` would be ignored.
+    """
+    if not (base / "model_index.json").is_file():
+        raise ConfigurationError(
+            "no base model", where=str(base), why="no model_index.json in it",
+            fix="Give the folder of a downloaded checkpoint: `xperience select from-repo` and `relay run` bring it.",
+        )  # fmt: skip
+    from diffusers import Cosmos3OmniPipeline, UniPCMultistepScheduler
+
+    pipeline = Cosmos3OmniPipeline.from_pretrained(base, enable_safety_checker=False, dtype=dtype)
+    sampler = Sampler()
+    pipeline.scheduler = UniPCMultistepScheduler.from_config(
+        pipeline.scheduler.config, flow_shift=sampler.flow_shift, use_karras_sigmas=sampler.karras
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def psnr_db(one: NDArray[Any], other: NDArray[Any]) -> float:

@@ -12,7 +12,7 @@ from xperience.cosmos3_nano.actions import WIDTHS, Actions, actions_of
 from xperience.cosmos3_nano.export import STATISTICS, read_records
 from xperience.cosmos3_nano.media import cut, read_clip
 from xperience.cosmos3_nano.normaliser import ActionStatistics
-from xperience.cosmos3_nano.records import ForwardDynamicsRecord
+from xperience.cosmos3_nano.records import ActionProxyRecord, ForwardDynamicsRecord
 from xperience.cosmos3_nano.tracks import CAMERA, Track, read_track
 from xperience.episode.annotation import Annotation
 from xperience.episode.poses import Floats
@@ -23,7 +23,7 @@ from xperience.windows.source import read_sources
 class ClipSample:
     """`frames` (17, H, W, 3) RGB of the stored clip; `actions` (16, D) in model space, as stored."""
 
-    record: ForwardDynamicsRecord
+    record: ForwardDynamicsRecord | ActionProxyRecord
     frames: NDArray[np.uint8]
     actions: Floats
 
@@ -50,16 +50,17 @@ class Source:
         return next(pictures for _, pictures in cut(self.video, [frames]))
 
 
-def read_sample(folder: Path, record: ForwardDynamicsRecord) -> ClipSample:
+def read_sample(folder: Path, record: ForwardDynamicsRecord | ActionProxyRecord) -> ClipSample:
     """A clip with its actions; BadDataError where a file is not the record's, or holds what no model takes."""
-    for uri, digest in ((record.clip.uri, record.clip.sha256), (record.actions.uri, record.actions.sha256)):
+    stored = record.actions if isinstance(record, ForwardDynamicsRecord) else record.target_actions
+    for uri, digest in ((record.clip.uri, record.clip.sha256), (stored.uri, stored.sha256)):
         place = folder / uri
         if not place.is_file():
             raise BadDataError("a file of a record is not there", where=str(place), fix="Run `export` again.")
         if sha256_of_file(place) != digest:
             raise BadDataError("a file is not the record's", where=str(place), fix="Run `export` again.")
     frames = read_clip(folder / record.clip.uri)
-    actions = np.load(folder / record.actions.uri, allow_pickle=False).astype(np.float64)
+    actions = np.load(folder / stored.uri, allow_pickle=False).astype(np.float64)
     check_actions(actions, domain=record.domain, chunk=record.chunk)
     if len(frames) != record.clip.num_frames:
         raise BadDataError(

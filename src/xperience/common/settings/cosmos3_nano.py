@@ -63,3 +63,21 @@ class Cosmos3NanoCheckSettings(NanoSettings):
     )
     clips: int = setting(2, "Train clips that are looked at.", ge=1)
     seed: int = setting(7, "Seed that chooses them.")
+
+
+class Cosmos3NanoEvaluateSettings(NanoSettings):
+    """`xperience cosmos3-nano evaluate`."""
+
+    records: Path = setting(Path("results/cosmos3-nano"), "Folder that `cosmos3-nano export` wrote.")
+    base: Path = setting(Path("models/Cosmos3-Nano"), "Folder of the model.", env=("MODEL_ROOT",))
+    output: Path = setting(Path("results/cosmos3-nano/evaluation"), "Folder of predictions and report.")
+    mode: Literal["inverse_dynamics", "policy"] = setting(
+        "inverse_dynamics", "Actions of a whole video, or of its first frame and text."
+    )
+    split: Literal["val", "test"] = setting("test", "Sessions that are predicted.")
+    scale_clips: int = setting(
+        16, "Train clips that the scale of translation is fitted on and then frozen; 0 leaves it at 1.", ge=0
+    )
+    steps: int = setting(30, "Steps of a draw.", ge=1)
+    seed: int = setting(0, "Seed of the draws.")
+    dtype: Literal["bfloat16", "float32"] = setting("bfloat16", "Of the weights.")

@@ -81,7 +81,7 @@ def finite(subject: Subject) -> Measured:
     try:
         for name in ("float32", "bfloat16"):
             if name == "bfloat16":
-                subject.pipeline.transformer = type(exact_network).from_pretrained(folder, torch_dtype=torch.bfloat16)
+                subject.pipeline.transformer = type(exact_network).from_pretrained(folder, dtype=torch.bfloat16)
             with velocities(subject.pipeline) as heard:
                 subject.drawn(subject.sample, "policy", steps=1, latents=True)
             heads[name] = heard[0]

@@ -88,7 +88,7 @@ def time_alignment(subject: Subject) -> Measured:
     for sample, source in subject.clips:
         record = sample.record
         frames = np.array(record.clip.source_frames)
-        if len(frames) != record.chunk + 1 or record.clip != record.target_clip:
+        if len(frames) != record.chunk + 1 or record.clip != getattr(record, "target_clip", record.clip):
             faults.append(f"{record.record_id}: {len(frames)} frames for {record.chunk} actions")
         of_actions = _action_errors(sample, source, frames)
         of_video = _video_errors(sample, source, frames)

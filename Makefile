@@ -115,7 +115,7 @@ lock: $(READY) ## Resolve pyproject.toml into the hashed requirements
 	uv pyproject.toml --extra cluster --output-file requirements/cluster.txt
 	uv pyproject.toml --extra cluster --extra prepare --extra windows --output-file requirements/prepare.txt
 	uv pyproject.toml --extra standin --group dev --output-file requirements/dev.txt
-	uv pyproject.toml --extra train --constraint requirements/dev.txt --output-file requirements/train.txt
+	uv pyproject.toml --extra cosmos --constraint requirements/dev.txt --output-file requirements/train.txt
 	echo uv | uv - --output-file requirements/uv.txt
 	grep -o '^checkov==[0-9.]*' requirements/checkov.txt | uv - --python-version 3.11 --output-file requirements/checkov.txt
 

@@ -14,6 +14,7 @@ from xperience.common.settings import (
     CommonSettings,
     Settings,
     cluster,
+    cosmos3_nano,
     demo,
     doctor,
     gates,
@@ -28,7 +29,7 @@ from xperience.common.settings import (
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference.md"
 _ = xperience.relay.progress, xperience.qwen3_omni.progress
-STAGES = hub, store, selection, relay, cluster, demo, prepare, gates, windows, qwen3_omni, doctor
+STAGES = hub, store, selection, relay, cluster, demo, prepare, gates, windows, qwen3_omni, cosmos3_nano, doctor
 
 
 def settings_table(model: type[BaseModel]) -> list[str]:

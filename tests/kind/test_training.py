@@ -110,8 +110,9 @@ def staged(cluster: Cluster) -> Cluster:
     run(HERE / "cluster", "load", "xperience/train:0.1.0", timeout=600)
     for place in SHARED.iterdir():  # the folder itself is what the nodes have mounted
         shutil.rmtree(place)
-    make = "import sys; from pathlib import Path; from xperience.qwen3_omni.tiny import write_tiny_base; write_tiny_base(Path(sys.argv[1]))"
-    run(sys.executable, "-c", make, SHARED / "models" / "tiny", OMP_NUM_THREADS="1")
+    from xperience.qwen3_omni.tiny import write_tiny_base
+
+    write_tiny_base(SHARED / "models" / "tiny")
     cluster.apply(*claim("shared", "/srv/shared", "ReadWriteMany"), *claim("torch", "/srv/torch", "ReadOnlyMany"))
     store = s3("training")
     install(cluster, "to-train", store)

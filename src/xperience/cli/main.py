@@ -6,6 +6,7 @@ import typer
 
 from xperience import __version__
 from xperience.cli import (
+    cosmos3_nano,
     demo,
     doctor,
     gates,
@@ -31,7 +32,9 @@ from xperience.common.settings.relay import RelayRunSettings
 
 CLICK_USAGE = 2  # what typer exits with where the command line is wrong
 # Libraries of the extras; the relay's requirements have none of them.
-OPTIONAL = frozenset({"av", "h5py", "jinja2", "numpy", "pyarrow", "sklearn", "torch", "transformers", "peft"})
+OPTIONAL = frozenset(
+    {"av", "diffusers", "h5py", "jinja2", "numpy", "pyarrow", "sklearn", "torch", "transformers", "peft"}
+)
 
 app = typer.Typer(name="xperience", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -45,6 +48,7 @@ prepare.app.add_typer(prepare_data.app)  # without a name: its commands stand be
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(windows.app, name="windows")
 app.add_typer(qwen3_omni.app, name="qwen3-omni")
+app.add_typer(cosmos3_nano.app, name="cosmos3-nano")
 command(app, "preflight", RelayRunSettings)(relay.preflight)
 command(app, "gates", GatesSettings)(gates.gates)
 command(app, "report", ReportSettings)(gates.report)

@@ -86,8 +86,11 @@ class Sources:
     manifest_sha256: str
 
 
-def read_sources(manifest_json: Path, data_root: Path | None) -> Sources:
-    """Read the manifest; BadDataError where nobody looked into its episodes, or where sessions cross splits."""
+def read_sources(manifest_json: Path, data_root: Path | None, purpose: str = PURPOSE) -> Sources:
+    """Read the manifest's episodes that are usable for a purpose.
+
+    BadDataError where nobody looked into its episodes, or where sessions cross splits.
+    """
     manifest = ManifestView.read(manifest_json)
     root = (data_root or Path(manifest.data_root)).expanduser()
     if all(episode.usable is None for episode in manifest.episodes):
@@ -105,8 +108,8 @@ def read_sources(manifest_json: Path, data_root: Path | None) -> Sources:
             raise BadDataError("a session lies in two splits", where=episode.top_level_session)
         if not episode.staged:
             skipped[episode.episode_path] = "not staged"
-        elif not (episode.usable or {}).get(PURPOSE, False):
-            skipped[episode.episode_path] = "; ".join(episode.why_not) or "not usable for windows"
+        elif not (episode.usable or {}).get(purpose, False):
+            skipped[episode.episode_path] = "; ".join(episode.why_not) or f"not usable for {purpose}"
         else:
             episodes.append(
                 SourceEpisode(

@@ -1,0 +1,83 @@
+"""`xperience cosmos3-nano`."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from xperience.common.errors import RefusedError
+from xperience.common.settings import CommonSettings, setting
+
+LATER = "Cosmos3-Super"
+PLAN = (
+    "Do not start with Cosmos3-Super. Cosmos3-Nano is the practical first target; Super is for a later run after data "
+    "format, metrics, and compute are stable."
+)
+
+
+class NanoSettings(CommonSettings):
+    """What every command of the stage takes."""
+
+    json_output: bool = setting(False, "Print the result as JSON on stdout.", flag="--json")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_super(cls, values: Any) -> Any:
+        """RefusedError where any setting names the larger model."""
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if LATER.casefold().replace("-", "") in str(value).casefold().replace("-", "").replace("_", ""):
+                raise RefusedError(f"{LATER} is not for this stage", where=name, why=PLAN)
+        return values
+
+
+class Cosmos3NanoExportSettings(NanoSettings):
+    """`xperience cosmos3-nano export`."""
+
+    manifest_json: Path = setting(
+        Path("results/omni_finetune/episode_manifest_128.json"), "What `prepare manifest` wrote."
+    )
+    data_root: Path | None = setting(
+        None, "Folder of the staged episodes; without it the manifest's.", env=("TRAINING_DATA_ROOT",)
+    )
+    records: Path = setting(Path("results/cosmos3-nano"), "Folder of records, clips and the official formats.")
+    domain: Literal["hand_pose", "camera_pose"] = setting("hand_pose", "Actions of camera and hands, or of the camera.")
+    tier: int = setting(256, "Resolution tier that the records name: 256, 480, 704 or 720.")
+    clips: int = setting(16, "Most action clips (17 frames) of an episode, evenly over its time.", ge=1)
+    text_clips: int = setting(8, "Most clips (61 frames) of an episode for text tasks and the vision format.", ge=0)
+    horizon_seconds: float = setting(2.0, "How far a future label looks.", gt=0)
+    contact_threshold: float = setting(0.5, "A wrist touches from this value on.", gt=0, le=1)
+
+
+class Cosmos3NanoCheckSettings(NanoSettings):
+    """`xperience cosmos3-nano check`."""
+
+    records: Path = setting(Path("results/cosmos3-nano"), "Folder that `cosmos3-nano export` wrote.")
+    manifest_json: Path = setting(
+        Path("results/omni_finetune/episode_manifest_128.json"), "What `prepare manifest` wrote."
+    )
+    data_root: Path | None = setting(
+        None, "Folder of the staged episodes; without it the manifest's.", env=("TRAINING_DATA_ROOT",)
+    )
+    output: Path = setting(
+        Path("results/omni_finetune/cosmos3_nano_compatibility.json"), "Where the compatibility record goes."
+    )
+    clips: int = setting(2, "Train clips that are looked at.", ge=1)
+    seed: int = setting(7, "Seed that chooses them.")
+
+
+class Cosmos3NanoEvaluateSettings(NanoSettings):
+    """`xperience cosmos3-nano evaluate`."""
+
+    records: Path = setting(Path("results/cosmos3-nano"), "Folder that `cosmos3-nano export` wrote.")
+    base: Path = setting(Path("models/Cosmos3-Nano"), "Folder of the model.", env=("MODEL_ROOT",))
+    output: Path = setting(Path("results/cosmos3-nano/evaluation"), "Folder of predictions and report.")
+    mode: Literal["inverse_dynamics", "policy"] = setting(
+        "inverse_dynamics", "Actions of a whole video, or of its first frame and text."
+    )
+    split: Literal["val", "test"] = setting("test", "Sessions that are predicted.")
+    scale_clips: int = setting(
+        16, "Train clips that the scale of translation is fitted on and then frozen; 0 leaves it at 1.", ge=0
+    )
+    steps: int = setting(30, "Steps of a draw.", ge=1)
+    seed: int = setting(0, "Seed of the draws.")
+    dtype: Literal["bfloat16", "float32"] = setting("bfloat16", "Of the weights.")

@@ -1,0 +1,1 @@
+"""Cosmos3-Nano: actions, task records, compatibility, evaluation; post-training only behind its gates."""

@@ -1,0 +1,69 @@
+"""What the checks look at: a pipeline, staged clips with their sources, and where NVIDIA's model lies."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xperience.cosmos3_nano.flow import Mode
+from xperience.cosmos3_nano.generator import Drawn, draw
+from xperience.cosmos3_nano.sample import ClipSample, Source
+
+STEPS = 2
+
+
+@dataclass
+class Subject:
+    """One model and some clips. `workspace` is a folder to write into; `records` the exported set."""
+
+    pipeline: Any
+    clips: list[tuple[ClipSample, Source]]
+    records: Path
+    workspace: Path
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        remember_encodings(self.pipeline)
+
+    @property
+    def sample(self) -> ClipSample:
+        """The clip that single forward passes take."""
+        return self.clips[0][0]
+
+    def drawn(self, sample: ClipSample, mode: Mode, *, steps: int = STEPS, latents: bool = False,
+              prompt: str | None = None) -> Drawn:  # fmt: skip
+        """One draw with the subject's seed."""
+        return draw(self.pipeline, sample, mode, seed=self.seed, steps=steps, latents=latents, prompt=prompt)
+
+    @cached_property
+    def base(self) -> Drawn:
+        """The draw that others are held against."""
+        return self.drawn(self.sample, "forward_dynamics")
+
+
+def remember_encodings(pipeline: Any) -> None:
+    """Let the VAE encode each picture once: it takes nine tenths of a short draw. `forget_encodings` starts anew."""
+    inner = pipeline._encode_video
+    known: dict[str, torch.Tensor] = {}
+
+    def encode(pixels: torch.Tensor) -> torch.Tensor:
+        key = hashlib.sha256(pixels.detach().float().cpu().contiguous().numpy().tobytes()).hexdigest()
+        if key not in known:
+            known[key] = inner(pixels)
+        return known[key].clone()
+
+    pipeline._encode_video, pipeline.forget_encodings = encode, known.clear
+
+
+def model_sha256(pipeline: Any) -> str:
+    """Hash of all weights of transformer and VAE, and of the transformer's configuration."""
+    digest = hashlib.sha256()
+    for part in (pipeline.transformer, pipeline.vae):
+        digest.update(repr(sorted(part.config.items(), key=lambda item: item[0])).encode())
+        for name, tensor in sorted(part.state_dict().items()):
+            digest.update(name.encode() + str(tuple(tensor.shape)).encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,223 @@
+"""The 21 rows: all of L0 pass on the tiny model over staged clips, and each of them fails where it has to."""
+
+import copy
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("diffusers")
+sys.path[:0] = [str(Path(__file__).parents[1] / "unit"), str(Path(__file__).parents[1] / "unit" / "windows")]
+
+from staged import stage
+
+from xperience.common.settings.cosmos3_nano import Cosmos3NanoCheckSettings, Cosmos3NanoExportSettings
+from xperience.cosmos3_nano.compatibility import behaviour, data, software, trainability
+from xperience.cosmos3_nano.compatibility.record import (
+    NAMES,
+    CompatibilityRecord,
+    levels_of,
+    required_levels,
+    row_not_run,
+    row_of,
+)
+from xperience.cosmos3_nano.compatibility.run import CHECKS, LATER, check
+from xperience.cosmos3_nano.compatibility.subject import Subject, model_sha256
+from xperience.cosmos3_nano.export import export
+from xperience.cosmos3_nano.sample import staged_samples
+from xperience.cosmos3_nano.tiny import tiny_pipeline
+from xperience.gates.bundle import CompatibilityView
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("staged")
+    found = stage(folder, frames=110)
+    export(Cosmos3NanoExportSettings(manifest_json=found.manifest, records=folder / "records", clips=3, text_clips=0))
+    return found, folder / "records"
+
+
+@pytest.fixture(scope="module")
+def record(staged, tmp_path_factory):
+    found, records = staged
+    output = tmp_path_factory.mktemp("record") / "compatibility.json"
+    check(Cosmos3NanoCheckSettings(manifest_json=found.manifest, records=records, output=output))
+    return CompatibilityRecord.read(output), output
+
+
+@pytest.fixture(scope="module")
+def whole(staged, tmp_path_factory):
+    """One subject for the rows that read alone; what is damaged is put back."""
+    found, records = staged
+    clips = staged_samples(records, found.manifest, None, most=2)
+    return Subject(tiny_pipeline(), clips, records, tmp_path_factory.mktemp("workspace"))
+
+
+@pytest.fixture
+def subject(whole):
+    """With a pipeline whose parts can be exchanged."""
+    network, scheduler, clips = whole.pipeline.transformer, whole.pipeline.scheduler, list(whole.clips)
+    encode, mask = whole.pipeline._encode_video, type(whole.pipeline)._mask_velocity_predictions
+    yield whole
+    whole.pipeline.transformer, whole.pipeline.scheduler, whole.clips = network, scheduler, clips
+    whole.pipeline._encode_video, whole.pipeline._mask_velocity_predictions = encode, mask
+    del whole.pipeline._mask_velocity_predictions
+
+
+def changed(subject, **changes):
+    """The first clip with other frames, actions or record."""
+    (sample, source), *others = subject.clips
+    subject.clips = [(replace(sample, **changes), source), *others]
+    return subject
+
+
+def fails(found, why):
+    assert any(why in fault for fault in found.faults), found
+
+
+def damaged(subject, change):
+    network = copy.deepcopy(subject.pipeline.transformer)
+    with torch.no_grad():
+        change(network)
+    subject.pipeline.transformer = network
+    return subject
+
+
+def test_every_row_of_l0_passes_and_every_other_says_why_it_did_not_run(record):
+    found, _ = record
+    assert [row.number for row in found.checks] == list(range(1, 22)) and len(NAMES) == 21
+    assert {row.number: row.reason for row in found.checks if row.verdict == "fail"} == {}
+    assert {row.number for row in found.checks if row.verdict == "not_run"} == {number for number, _ in LATER}
+    assert found.levels["L0"] == "pass" and found.levels["L1"].startswith("not_run(")
+    assert len({row.evidence_sha256 for row in found.checks}) == 21
+
+
+def test_the_record_stays_under_two_gigabytes_and_is_what_the_gates_read(record, staged):
+    found, output = record
+    assert found.host["peak_mib"] < 2048
+    view = CompatibilityView.read(output)
+    assert view.required_levels == ["L0"] and view.levels["L0"] == "pass"
+    assert view.inputs["manifest"] and view.model_sha256 == model_sha256(tiny_pipeline())
+
+
+def test_another_model_has_another_hash_and_real_weights_need_l1():
+    assert model_sha256(tiny_pipeline(seed=1)) != model_sha256(tiny_pipeline())
+    assert required_levels("tiny") == ["L0"] and required_levels("models/Cosmos3-Nano") == ["L0", "L1"]
+
+
+def test_a_level_fails_with_a_row_and_does_not_pass_without_one(subject):
+    passed = row_of(CHECKS[0], subject)
+    assert levels_of([passed])["L0"] == "pass"
+    assert levels_of([passed, row_not_run(3, "L0", "", "no time")])["L0"] == "not_run(no time)"
+    assert levels_of([])["L0"].startswith("not_run")
+    broken = row_of(replace(CHECKS[0], run=lambda _subject: 1 / 0), subject)
+    assert broken.verdict == "fail" and "ZeroDivisionError" in broken.reason
+    assert levels_of([passed, broken])["L0"] == "fail"
+
+
+def test_row_2_finds_a_library_that_is_too_old(subject):
+    fails(software.versions(subject, {"diffusers": (99, 0)}), "older than 99.0")
+
+
+def test_row_3_finds_karras_and_another_prediction(subject):
+    kind = type(subject.pipeline.scheduler)
+    subject.pipeline.scheduler = kind.from_config(subject.pipeline.scheduler.config, use_karras_sigmas=True)
+    fails(software.config(subject), "flow_shift is ignored")
+    subject.pipeline.scheduler = kind.from_config(subject.pipeline.scheduler.config, prediction_type="epsilon")
+    fails(software.config(subject), "predicts epsilon")
+
+
+def test_row_4_finds_another_number_of_parameters(subject):
+    fails(software.load(subject, parameters=lambda: 12_600_000_000), "12600000000 parameters")
+
+
+def test_row_5_finds_exchanged_colours_and_other_frames(subject):
+    frames = subject.sample.frames
+    fails(data.preprocess_video(changed(subject, frames=frames[..., ::-1].copy())), "red and blue")
+    fails(data.preprocess_video(changed(subject, frames=np.zeros_like(frames))), "differ from the source")
+
+
+def test_row_6_finds_statistics_that_do_not_fit(subject):
+    (sample, source), *others = subject.clips
+    narrow = source.statistics.model_copy(update={"high": source.statistics.low})
+    subject.clips = [(sample, replace(source, statistics=narrow)), *others]
+    fails(data.preprocess_action(subject), "99 % of normalised")
+
+
+def test_row_7_finds_actions_of_other_frames(subject):
+    sample, source = subject.clips[0]
+    later, _ = source.raw(np.array(sample.record.clip.source_frames) - 2, sample)
+    fails(data.time_alignment(changed(subject, actions=source.statistics.normalised(later)[0])), "frames off")
+
+
+def test_row_7_finds_shuffled_actions_a_shifted_video_and_a_wrong_clip(subject):
+    sample, actions, frames = subject.sample, subject.sample.actions, subject.sample.frames
+    fails(data.time_alignment(changed(subject, actions=np.roll(actions, 3, axis=0))), "not those of its frames")
+    shifted = source_of(subject).pictures(np.array(sample.record.clip.source_frames) - 4)
+    fails(data.time_alignment(changed(subject, actions=actions, frames=shifted)), "its video are -4")
+    clip = sample.record.clip.model_copy(update={"fps": 24.0})
+    told = sample.record.model_copy(update={"clip": clip, "target_clip": clip})
+    fails(data.time_alignment(changed(subject, frames=frames, record=told)), "24.0 fps are told")
+
+
+def source_of(subject):
+    return subject.clips[0][1]
+
+
+def test_row_8_finds_a_prompt_that_is_too_long(subject):
+    prompt = subject.sample.record.prompt.model_copy(update={"text": "Pick up the cup again. " * 40})
+    fails(data.prompt(changed(subject, record=subject.sample.record.model_copy(update={"prompt": prompt}))), "tokens")
+
+
+def test_row_9_finds_a_mask_that_lets_given_frames_move(subject):
+    def unmasked(preds_vision, *_arguments, preds_action=None, **_more):
+        return preds_vision[0] + 0.1, None, None if preds_action is None else preds_action[0]
+
+    subject.pipeline._mask_velocity_predictions = unmasked
+    found = behaviour.forward(subject)
+    fails(found, "forward_dynamics: given frames move")
+    fails(found, "inverse_dynamics: given frames move")
+
+
+def test_row_10_finds_what_is_not_finite(subject):
+    fails(behaviour.finite(damaged(subject, lambda net: net.proj_out.weight.fill_(float("nan")))), "not finite")
+
+
+def test_row_12_finds_actions_that_have_no_effect(subject):
+    def deaf(network):
+        network.action_proj_in.fc.weight.zero_()
+
+    fails(behaviour.conditioning(damaged(subject, deaf)), "shuffled_actions: nothing changes")
+
+
+def test_row_13_finds_noise_that_no_seed_holds(subject):
+    encode = subject.pipeline._encode_video
+    subject.pipeline._encode_video = lambda pixels: encode(pixels) + torch.rand(1)
+    fails(behaviour.determinism(subject), "the same seed differs")
+
+
+def test_row_18_finds_an_action_that_is_no_number(subject):
+    fails(
+        behaviour.output_schema(damaged(subject, lambda net: net.action_proj_out.bias.weight.fill_(float("nan")))),
+        "not finite",
+    )
+
+
+def test_row_19_finds_inputs_that_are_taken(subject):
+    found = software.faults_refused(subject, condition=lambda *_: None)
+    fails(found, "NaN was accepted")
+    fails(found, "too few actions was accepted")
+    assert len(found.faults) == 7
+
+
+def test_row_20_finds_a_model_that_does_not_learn(subject):
+    fails(trainability.learns(subject, steps=0), "the loss falls by")
+
+
+def test_row_21_finds_a_gate_that_does_not_ask_for_what_it_has_to(subject):
+    fails(software.gate(subject, command=("gates", "--for", "prepare")), "held-out-evaluation is None")

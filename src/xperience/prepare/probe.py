@@ -13,6 +13,7 @@ from xperience.common.identity import FileIdentity
 from xperience.common.layout import ANNOTATION, TRAINING_FILES
 from xperience.common.log import get_log
 from xperience.common.settings.prepare import PrepareProbeSettings
+from xperience.common.verdicts import ProbeView
 from xperience.hub.client import Hub
 from xperience.hub.fetch import RangeClient
 from xperience.prepare.facts import Facts
@@ -39,7 +40,7 @@ class ProbedEpisode(Facts):
 class ProbeReport(Evidence):
     """Every episode of the selection, in its order. `usable` counts those fit for each of `purposes`."""
 
-    SCHEMA: ClassVar[str] = "xperience.probe/1"
+    SCHEMA: ClassVar[str] = ProbeView.SCHEMA
 
     repo_id: str
     repo_type: str
@@ -173,8 +174,9 @@ def _probed(episode: SelectedEpisode, found: dict[str, _Probed], rules: Rules) -
 def _report(
     selection: Selection, purposes: tuple[Purpose, ...], rules: Rules, episodes: tuple[ProbedEpisode, ...]
 ) -> ProbeReport:
+    parent = {"selection_parent": selection.parent_sha256} if selection.parent_sha256 else {}
     return ProbeReport(
-        inputs={"selection": selection.source_sha256},
+        inputs={"selection": selection.source_sha256, **parent},
         repo_id=selection.repo_id, repo_type=selection.repo_type, revision=selection.revision,
         purposes=purposes, rules=rules, selected=len(episodes),
         usable=sum(set(purposes) <= set(episode.verdict.usable_for) for episode in episodes),

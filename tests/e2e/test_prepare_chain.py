@@ -17,7 +17,8 @@ from xperience.selection.algorithm import Parameters, select
 from xperience.selection.document import PinnedSelection
 from xperience.selection.swap import Pool
 from xperience.selection.write import document_of
-from xperience.standin.episodes import delete_slam_and_body, write_repository
+from xperience.standin.episodes import write_repository
+from xperience.standin.genuine import damage_in_place
 from xperience.standin.hub import StandinHub
 
 SESSIONS, SELECTED, FRAMES = 20, 8, 120
@@ -46,7 +47,7 @@ def repository(tmp_path):
     assert set(bad) == {"train", "test"}
     candidate = pool.of(bad["train"].size_band)[0][1]
     for path in (*(episode.episode_path for episode in bad.values()), candidate.path):
-        delete_slam_and_body(root / path)
+        damage_in_place(root / path / "annotation.hdf5", "slam", "full_body_mocap")
     return root, {split: episode.episode_path for split, episode in bad.items()}, candidate.path
 
 
@@ -64,10 +65,10 @@ def test_unusable_episodes_are_found_replaced_and_only_the_difference_is_relayed
             assert done.returncode == expect, (arguments, done.stderr[-2000:], done.stdout[-2000:])
             return done
 
-        def relay(selection):
+        def relay(selection, *arguments):
             xperience(
                 "relay", "run", "--selection-json", selection, "--relay-root", "scratch", "--scratch-budget-gib", "0.1",
-                "--headroom-gib", "0.01", "--delete-after-transfer", *store.flags,
+                "--headroom-gib", "0.01", "--delete-after-transfer", *store.flags, *arguments,
             )  # fmt: skip
 
         def prepare(selection, evidence, *, usable):
@@ -115,8 +116,9 @@ def test_unusable_episodes_are_found_replaced_and_only_the_difference_is_relayed
         assert made.inputs["selection"] == PinnedSelection.read(work / first).known_by
         assert [(one.removed, one.added) for one in made.replaces] == [(one.removed, one.added) for one in plan.swaps]
 
+        xperience("prepare", "probe", "--selection-json", "second.json", "--output", "two/probe.json")
         hub.log.reset()
-        relay("second.json")
+        relay("second.json", "--require-probe", "two/probe.json")
         added = {one.added for one in plan.swaps}
         served = json.dumps(hub.log.served().document())
         for episode in made.selected_episodes:
@@ -124,7 +126,6 @@ def test_unusable_episodes_are_found_replaced_and_only_the_difference_is_relayed
         for path in bad.values():
             for name in (store.root / path).iterdir():
                 name.unlink()
-        xperience("prepare", "probe", "--selection-json", "second.json", "--output", "two/probe.json")
         gates = prepare("second.json", "two", usable=True)
         assert all(gate.status == "pass" for gate in gates.values())
 

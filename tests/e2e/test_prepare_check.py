@@ -13,6 +13,8 @@ from xperience.prepare.check import CheckReport
 from xperience.standin.episodes import Defect, write_repository
 from xperience.standin.hub import StandinHub
 
+EVIDENCE = "results/omni_finetune"
+
 
 @pytest.fixture(scope="module")
 def relayed(tmp_path_factory, sshd):
@@ -41,7 +43,7 @@ def check(folder, root, *arguments, expect=0, environment=None):
 
 def test_what_the_relay_brought_is_intact_and_one_episode_is_not_usable(relayed, tmp_path):
     done = check(tmp_path, relayed, expect=65)
-    report = CheckReport.read(tmp_path / "check.json")
+    report = CheckReport.read(tmp_path / EVIDENCE / "check.json")
     assert (report.staged, report.intact, report.usable) == (4, 4, 3)
     assert report.usable_for == {"windows": 4, "actions": 3}
     assert {path for path, file in report.others.items() if not file.fault} == {"README.md", ".gitattributes"}
@@ -61,15 +63,15 @@ def test_a_job_of_three_pods_merges_to_what_one_would_have_said(relayed, tmp_pat
         )
     assert sorted(codes) == [0, 0, 65]
     check(tmp_path, relayed, "--merge", "--shards", "3", expect=65)
-    whole, merged = (json.loads((tmp_path / name).read_text()) for name in ("whole.json", "check.json"))
+    whole, merged = (json.loads((tmp_path / name).read_text()) for name in ("whole.json", f"{EVIDENCE}/check.json"))
     assert merged["content_sha256"] == whole["content_sha256"]
 
 
 def test_an_edited_report_is_not_read_again(relayed, tmp_path):
     check(tmp_path, relayed, "--shard", "0/1", "--purposes", "windows")
-    place = tmp_path / "check.json"
+    place = tmp_path / EVIDENCE / "check.json"
     place.write_text(place.read_text().replace('"usable": 4', '"usable": 5'))
-    (tmp_path / "check-0-of-1.json").write_text(place.read_text())
+    (tmp_path / EVIDENCE / "check-0-of-1.json").write_text(place.read_text())
     done = check(tmp_path, relayed, "--merge", "--shards", "1", expect=65)
     assert "content_sha256" in done.stderr
 

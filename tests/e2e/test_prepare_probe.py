@@ -21,6 +21,7 @@ from xperience.standin.hub import StandinHub
 WITHOUT_SLAM = (3, 17, 29, 44, 61, 78, 90, 111)
 WITHOUT_CAPTION = 53
 COMMIT = "c" * 40  # else the stand-in's commit changes with its files
+PROBE = "results/omni_finetune/probe.json"
 DEFECTS = {number: frozenset({Defect.NO_SLAM_AND_BODY}) for number in WITHOUT_SLAM} | {
     WITHOUT_CAPTION: frozenset({Defect.NO_CAPTION})
 }
@@ -43,9 +44,9 @@ def select(hub, folder, episodes):
 
 
 def probed(hub, folder, selection, *arguments, expect=0):
-    (folder / "probe.json").unlink(missing_ok=True)
+    (folder / PROBE).unlink(missing_ok=True)
     done = run(hub, folder, "prepare", "probe", "--selection-json", selection, *arguments, expect=expect)
-    return done, ProbeReport.read(folder / "probe.json")
+    return done, ProbeReport.read(folder / PROBE)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +192,7 @@ def test_mistakes_are_told_apart_by_exit_code(small, arguments, code, message):
 
 def test_a_stopped_probe_ends_at_once_and_leaves_no_report(small):
     hub, folder, _, selection = small
-    (folder / "probe.json").unlink(missing_ok=True)
+    (folder / PROBE).unlink(missing_ok=True)
     for path in hub.contents.paths():
         if path.endswith(ANNOTATION):
             hub.faults.add("slow", path=path, times=None, bytes_per_second=1000)
@@ -211,7 +212,7 @@ def test_a_stopped_probe_ends_at_once_and_leaves_no_report(small):
             hub.faults.clear()
     assert running.returncode == 143, messages
     assert time.monotonic() - begun < 15
-    assert not (folder / "probe.json").exists()
+    assert not (folder / PROBE).exists()
 
 
 def test_a_revoked_token_ends_the_probe_and_is_in_no_message(small):

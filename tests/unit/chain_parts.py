@@ -5,7 +5,7 @@ import json
 import shutil
 import uuid
 
-from evidence_parts import judged, write_evidence
+from evidence_parts import arrived, judged, write_evidence
 
 from xperience.common.files import sha256_of_file
 from xperience.common.identity import FileIdentity
@@ -74,7 +74,7 @@ class Chain:
             "repo_id": "org/small", "repo_type": "dataset", "revision": REVISION, "store": "ssh://here",
             "inputs": {"selection": self.known, "selection_parent": self.parent},
             "files": [
-                {"path": f"{path}/{name}", "size_bytes": file.stat().st_size, "sha256": sha256_of_file(file)}
+                arrived(f"{path}/{name}", file.stat().st_size, sha256_of_file(file))
                 for path in self.episodes
                 for name, file in self.files(path)
             ],

@@ -48,6 +48,20 @@ def judged(path, *, windows=True, actions=True, reason="slam is missing", frames
     }
 
 
+def write_probe(path, episodes, *, purposes=("windows", "actions"), repo_id="r/n", revision="0" * 40, **fields):
+    """What `prepare probe` writes, as far as others read it."""
+    about = {"repo_id": repo_id, "revision": revision, "purposes": list(purposes)}
+    return write_evidence(path, "xperience.probe/1", **about, episodes=episodes, **fields)
+
+
+def arrived(path, size_bytes, sha256):
+    """A file of the transfer manifest."""
+    return {
+        "path": path, "size_bytes": size_bytes, "sha256": sha256, "sha256_from": "hub-lfs",
+        "verified_how": "sha256 by the store",
+    }  # fmt: skip
+
+
 TOPICS = (
     ("Folding cardboard cartons", ("Fold carton", "Glue carton edge")),
     ("Stocking supermarket shelves", ("Place product", "Scan barcode")),

@@ -11,6 +11,7 @@ from xperience.common.evidence import artefact_in
 from xperience.common.files import write_atomic
 from xperience.common.settings.prepare import PrepareDiscoverSettings, PrepareManifestSettings
 from xperience.common.sizes import human_bytes
+from xperience.common.verdicts import CheckView, ProbeView
 from xperience.hub.modelscope import modelscope_listing
 from xperience.hub.opening import open_hub
 from xperience.prepare.data_root import DataRoot, look_at
@@ -19,7 +20,7 @@ from xperience.prepare.discover import discover as discover_sources
 from xperience.prepare.manifest import EpisodeManifest, build_manifest
 from xperience.prepare.planned import Sources, planned_episodes, planned_of_selection, read_transfer
 from xperience.prepare.splits import Fractions
-from xperience.prepare.verdicts import CheckView, ProbeView, read_verdicts
+from xperience.prepare.verdicts import read_verdicts
 from xperience.selection.plan_file import read_selection
 
 app = typer.Typer()

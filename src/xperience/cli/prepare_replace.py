@@ -7,9 +7,11 @@ import typer
 from xperience.cli.console import out, print_json, print_table
 from xperience.cli.flags import command
 from xperience.common.errors import BadDataError, UsageError
+from xperience.common.evidence import artefact_in
 from xperience.common.log import configure_log
 from xperience.common.settings.prepare import PrepareReplaceSettings
 from xperience.common.signals import stop_on_signal
+from xperience.common.verdicts import CheckView, ProbeView
 from xperience.hub.opening import open_hub
 from xperience.prepare.content import ContentAudit
 from xperience.prepare.verdicts import Verdicts, read_verdicts
@@ -36,8 +38,15 @@ def replace(settings: PrepareReplaceSettings) -> None:
     if isinstance(parent, RepositorySelection):
         raise UsageError("the selection has no episodes", where=str(settings.selection_json))
     parent_sha256 = sha256_of_selection(settings.selection_json)
-    verdicts = read_verdicts(settings.probe_json, settings.check_json)
-    audit = ContentAudit.read(settings.audit_json) if settings.audit_json else None
+    beside = settings.output.expanduser().parent
+    verdicts = read_verdicts(
+        settings.probe_json or artefact_in(beside, ProbeView.SCHEMA, flag="--probe-json"),
+        settings.check_json or artefact_in(beside, CheckView.SCHEMA, flag="--check-json"),
+    )
+    audit_json = settings.audit_json
+    if settings.until_balanced and audit_json is None:
+        audit_json = artefact_in(beside, ContentAudit.SCHEMA, flag="--audit-json")
+    audit = ContentAudit.read(audit_json) if audit_json else None
     _refuse(settings, verdicts, audit)
     inputs = {**verdicts.sources, **({"audit": audit.content_sha256} if audit else {})}
     with stop_on_signal() as stop:

@@ -18,8 +18,9 @@ from xperience.common.sizes import human_bytes, human_rate, human_seconds
 from xperience.hub.opening import open_hub
 from xperience.relay.dry_run import dry_run
 from xperience.relay.opening import open_selection, save_settings, saved_settings
-from xperience.relay.preflight import hub_checks, scratch_check, store_checks
+from xperience.relay.preflight import hub_checks, probe_check, scratch_check, store_checks
 from xperience.relay.pull import STATE_FOLDER, Pull, wait_for_manifest
+from xperience.relay.required_probe import check_probe
 from xperience.relay.run import Relay, Snapshot
 from xperience.relay.scratch import Scratch
 from xperience.relay.status import relay_status
@@ -41,6 +42,8 @@ def _run(settings: RelayRunSettings) -> None:
         serve_metrics(settings.metrics_port)
     with stop_on_signal() as asked_to_stop, reporting(settings, "relay", "running") as reporter, ProgressView() as view:
         selection = open_selection(settings)
+        if settings.require_probe is not None:
+            check_probe(settings.require_probe, selection)
         save_settings(settings)
         sharers = shard_of(settings.shard, 1).count
         hub = open_hub(settings, selection.repo_id, selection.repo_type, sharers=sharers)
@@ -86,6 +89,8 @@ def _summary_line(summary: RelaySummary) -> str:
 
 def _plan(settings: RelayRunSettings) -> None:
     selection = open_selection(settings, offline=settings.offline, keep=False)
+    if settings.require_probe is not None:
+        check_probe(settings.require_probe, selection)
     plan = dry_run(share_of(selection, shard_of(settings.shard, 1)), settings)
     if settings.json_output:
         print_json(plan.document())
@@ -251,6 +256,7 @@ def preflight(settings: RelayRunSettings) -> None:
 def _preflight(settings: RelayRunSettings) -> None:
     selection = open_selection(settings, offline=True)
     checks = [
+        *probe_check(settings, selection),
         *hub_checks(open_hub(settings, selection.repo_id, selection.repo_type), selection),
         scratch_check(settings, share_of(selection, shard_of(settings.shard, 1))),
     ]

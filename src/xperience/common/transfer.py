@@ -50,3 +50,8 @@ class TransferManifest(Transferred):
     """Every file of a finished job, sorted by path; `episodes` is empty where the selection has none."""
 
     SCHEMA: ClassVar[str] = "xperience.transfer-manifest/1"
+
+    @property
+    def selections(self) -> set[str]:
+        """The selection that was transferred, and the one that it was pinned or made from."""
+        return {self.inputs[name] for name in ("selection", "selection_parent") if name in self.inputs}

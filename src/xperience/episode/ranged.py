@@ -2,7 +2,7 @@
 
 import io
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 # HDF5 keeps its own tables in blocks of 2 KiB here and there; 16 KiB takes neighbours along, 64 KiB no more of them
@@ -10,6 +10,8 @@ from typing import Any, Protocol
 BLOCK_BYTES = 16 << 10
 MOST_AHEAD_BLOCKS = 64
 CACHE_BYTES = 32 << 20
+# Tables of tables: a real file is found out in three rounds, a hostile one is not to ask for ever.
+MOST_ROUNDS = 8
 
 Range = tuple[int, int]
 
@@ -21,6 +23,10 @@ class RangeSource(Protocol):
 
     def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
         """The bytes [start, stop) of each range, whole; the source may fetch them at the same time."""
+
+
+class NotFetchedError(OSError):
+    """A block that an exploring reader wants and that is not there yet."""
 
 
 class RangedFile(io.RawIOBase):
@@ -36,6 +42,7 @@ class RangedFile(io.RawIOBase):
         self._position = 0
         self._next_block, self._ahead = -1, 1
         self._sealed = False
+        self._wanted: set[int] | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -45,6 +52,22 @@ class RangedFile(io.RawIOBase):
     def seal(self) -> None:
         """Fetch nothing from now on: behind what is there, the file seems to end."""
         self._sealed = True
+
+    def explore(self, walk: Callable[[], None]) -> None:
+        """Fetch what `walk` reads, in as few calls as it has levels that depend on each other.
+
+        `walk` is called again and again and has to go on after a NotFetchedError, as its reader raises it, to what does
+        not depend on it; what it wanted is then fetched at once. It is called a last time when all is there.
+        """
+        for _ in range(MOST_ROUNDS):
+            self._wanted = set()
+            try:
+                walk()
+            finally:
+                wanted, self._wanted = self._wanted, None
+            if not wanted:
+                return
+            self._fetch(sorted(wanted)[: self._most_blocks])
 
     def plan(self, ranges: Iterable[Range]) -> None:
         """Fetch the blocks of these ranges that are not there, neighbours in one range, all in one call."""
@@ -57,7 +80,10 @@ class RangedFile(io.RawIOBase):
             }
             - self._blocks.keys()
         )
-        self._fetch(wanted[: self._most_blocks])
+        if self._wanted is None:
+            self._fetch(wanted[: self._most_blocks])
+        else:
+            self._wanted.update(wanted[: self._most_blocks])
 
     def _fetch(self, blocks: Sequence[int]) -> None:
         runs: list[list[int]] = []
@@ -79,6 +105,10 @@ class RangedFile(io.RawIOBase):
     def _block(self, number: int, needed: int) -> bytes:
         """One block; where it is missing, `needed` blocks from it on are fetched, or more of a sequence."""
         if number not in self._blocks:
+            if self._wanted is not None:
+                missing = range(number, number + min(needed, MOST_AHEAD_BLOCKS))
+                self._wanted.update(block for block in missing if block not in self._blocks)
+                raise NotFetchedError("not fetched yet")
             self._ahead = min(2 * self._ahead, MOST_AHEAD_BLOCKS) if number == self._next_block else 1
             last = -(-self._source.size_bytes // self._block_bytes)
             stop = min(number + min(max(needed, self._ahead), MOST_AHEAD_BLOCKS), last)

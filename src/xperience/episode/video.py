@@ -9,6 +9,7 @@ from typing import IO
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.stream import Discard
 
 from xperience.common.errors import BadDataError
 from xperience.episode.ranged import RangedFile
@@ -43,7 +44,7 @@ class VideoHeader:
 
 @dataclass(frozen=True, slots=True)
 class VideoContent:
-    """`frames`: packets that were counted; decoded: pictures of the first and of the last group of pictures."""
+    """`frames`: packets that lie in the file; decoded: pictures of the first and of the last group of pictures."""
 
     frames: int
     decoded_first: int
@@ -83,25 +84,50 @@ def read_header(source: Path | IO[bytes] | RangedFile) -> VideoHeader:
 
 
 def read_content(source: Path | IO[bytes]) -> tuple[VideoHeader, VideoContent]:
-    """Count every packet of the video by demuxing, and decode the first and the last group of pictures."""
+    """Count the packets of the video, and decode the first and the last group of pictures.
+
+    Where the tables list them, each packet is taken from the demuxer's index and its place held against the file's end:
+    to read what is in it would be to read the file twice, and would tell no more. A fragmented file is read through.
+    """
     with _opened(source, {}) as container:
         header = _header(container)
-        stream = container.streams.video[0]
-        packets, last_key = 0, None
+        for other in container.streams:
+            if other.index != container.streams.video[0].index:
+                other.discard = Discard.all  # else its packets are read along
+        packets = 0
         try:
-            for packet in container.demux(stream):
-                if packet.size == 0:
-                    continue  # the flush at the end
-                packets += 1
-                if packet.is_keyframe and packet.pts is not None:
-                    last_key = packet.pts
+            packets, late = _read_through(container) if header.frames is None else _listed(container)
             first = _decode_from(container, None)
-            last = _decode_from(container, last_key)
+            last = _decode_from(container, late)
         except (FFmpegError, ValueError) as error:
             raise VideoError("video is damaged", why=f"after {packets} packets: {str(error)[:200]}") from error
     if first == 0 or last == 0:
         raise VideoError("video is damaged", why=f"{packets} packets, but its first or last pictures do not decode")
     return header, VideoContent(packets, first, last)
+
+
+def _listed(container: InputContainer) -> tuple[int, int | None]:
+    """Number of packets of the index, and a time behind the last of them; VideoError where one ends behind the file."""
+    stream = container.streams.video[0]
+    number, end = 0, None
+    for number, entry in enumerate(stream.index_entries, start=1):
+        if entry.pos < 0 or entry.size <= 0 or entry.pos + entry.size > container.size:
+            why = f"packet {number} ends at byte {entry.pos + entry.size} of {container.size}"
+            raise VideoError("video is damaged", why=why)
+        end = entry.timestamp + (stream.duration or 0)
+    return number, end
+
+
+def _read_through(container: InputContainer) -> tuple[int, int | None]:
+    """Number of packets, by demuxing every one, and the time of the last key frame."""
+    packets, last_key = 0, None
+    for packet in container.demux(container.streams.video[0]):
+        if packet.size == 0:
+            continue  # the flush at the end
+        packets += 1
+        if packet.is_keyframe and packet.pts is not None:
+            last_key = packet.pts
+    return packets, last_key
 
 
 def _opened(source: Path | IO[bytes] | RangedFile, options: dict[str, str]) -> InputContainer:
@@ -137,7 +163,7 @@ def _milliseconds(stream: av.VideoStream | av.AudioStream) -> int | None:
 
 
 def _decode_from(container: InputContainer, pts: int | None) -> int:
-    """Pictures from a key frame up to the next one; from the start for None."""
+    """Pictures from the last key frame before a time up to the next one; from the start for None."""
     stream = container.streams.video[0]
     container.seek(pts if pts is not None else 0, stream=stream, backward=True)
     stream.codec_context.flush_buffers()

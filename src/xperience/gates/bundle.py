@@ -10,13 +10,12 @@ from pydantic import BaseModel, Field
 from xperience.common.errors import UsageError, XperienceError
 from xperience.common.evidence import View, ViewPart, artefact_in
 from xperience.common.files import sha256_of_file
-from xperience.common.transfer import MANIFEST_NAME
+from xperience.common.transfer import MANIFEST_NAME, TransferManifest
+from xperience.common.verdicts import CheckView, ProbeView
 from xperience.prepare.content import ContentAudit
 from xperience.prepare.data_root import DataRoot, look_at
 from xperience.prepare.manifest import EpisodeManifest
-from xperience.prepare.planned import TransferView
 from xperience.prepare.review import AuditReview
-from xperience.prepare.verdicts import CheckView, ProbeView
 from xperience.selection.model import Selection
 from xperience.selection.plan_file import read_selection
 
@@ -172,7 +171,7 @@ def gather(
 
 
 def _read(name: str, path: Path) -> BaseModel:
-    model = TransferView if name == "transfer_manifest" else MODELS[name]
+    model = TransferManifest if name == "transfer_manifest" else MODELS[name]
     if not path.is_file():
         raise UsageError("no such artefact", where=str(path))
     reader: Any = model

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from xperience.common.transfer import TransferManifest
 from xperience.gates.bundle import Bundle
 from xperience.gates.verdict import Verdict, judge, not_run
-from xperience.prepare.planned import TransferView
 
 # Which inputs an artefact has to name where they are there, and which it may.
 REQUIRED = {
@@ -61,7 +61,7 @@ def _known(bundle: Bundle, name: str) -> Iterator[str]:
     if name == "selection" and bundle.selection is not None:
         if bundle.selection.parent_sha256:
             yield bundle.selection.parent_sha256
-        transfer = bundle.get("transfer_manifest", TransferView)
+        transfer = bundle.get("transfer_manifest", TransferManifest)
         # The plan's own file was given here, and the relay pinned it: the transfer knows both.
         if transfer is not None and known in transfer.selections:
             yield from transfer.selections

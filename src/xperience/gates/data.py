@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from itertools import combinations
 
 from xperience.common.files import sha256_of_file
+from xperience.common.transfer import TransferManifest
+from xperience.common.verdicts import CheckView
 from xperience.gates.bundle import Bundle
 from xperience.gates.verdict import Verdict, judge, not_run
 from xperience.prepare.manifest import EpisodeManifest, fit
-from xperience.prepare.planned import TransferView
-from xperience.prepare.verdicts import CheckView
 from xperience.selection.document import SPLITS
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -50,7 +50,7 @@ def staged(bundle: Bundle, manifest: EpisodeManifest) -> Verdict:
 
 def _hash_faults(bundle: Bundle, manifest: EpisodeManifest) -> Iterator[str]:
     """Files without proof, and files whose hash is not that of selection or transfer."""
-    transfer = bundle.get("transfer_manifest", TransferView)
+    transfer = bundle.get("transfer_manifest", TransferManifest)
     moved = {file.path: file.sha256 for file in transfer.files} if transfer else {}
     pinned = {file.path: file.sha256 for file in bundle.selection.files} if bundle.selection else {}
     check = bundle.get("check", CheckView)
@@ -94,7 +94,7 @@ def _disk_faults(bundle: Bundle, manifest: EpisodeManifest) -> Iterator[str]:
 @_needs_manifest
 def no_rrd(bundle: Bundle, manifest: EpisodeManifest) -> Verdict:
     """No visualization.rrd, and no cache or partial file, lies in the training data."""
-    transfer = bundle.get("transfer_manifest", TransferView)
+    transfer = bundle.get("transfer_manifest", TransferManifest)
     excluded, leftovers = set(manifest.excluded_files), set(manifest.leftovers)
     if bundle.disk is not None:
         excluded |= set(bundle.disk.rrd)
@@ -136,7 +136,7 @@ def split_leakage(bundle: Bundle, manifest: EpisodeManifest) -> Verdict:
             findings.append(f"{episode.episode_path}: unknown split {episode.split}")
     for one, other in combinations(SPLITS, 2):
         findings += [f"session {found} is in {one} and {other}" for found in sorted(sessions[one] & sessions[other])]
-    transfer = bundle.get("transfer_manifest", TransferView)
+    transfer = bundle.get("transfer_manifest", TransferManifest)
     own = {episode.episode_path: episode.split for episode in manifest.episodes}
     for name, known in (
         ("selection", {e.path: e.split for e in bundle.selection.episodes} if bundle.selection else {}),

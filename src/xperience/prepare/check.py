@@ -12,6 +12,7 @@ from xperience.common.evidence import Evidence
 from xperience.common.layout import ANNOTATION, TRAINING_FILES
 from xperience.common.settings.prepare import PrepareCheckSettings
 from xperience.common.shards import Shard
+from xperience.common.verdicts import CheckView
 from xperience.prepare.facts import Facts
 from xperience.prepare.staged import StagedEpisode, StagedFile, hash_file, read_data_root
 from xperience.prepare.usable import PURPOSES, EpisodeFacts, Purpose, Rules, Verdict, purposes_of, verdict
@@ -44,7 +45,7 @@ class CheckReport(Evidence):
     `others` are files of the manifest that belong to no episode.
     """
 
-    SCHEMA: ClassVar[str] = "xperience.check/1"
+    SCHEMA: ClassVar[str] = CheckView.SCHEMA
 
     shard: str
     hashes: str

@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from typing import Self
 
 from xperience.common.errors import BadDataError, StoppedError
 from xperience.common.identity import FileIdentity
@@ -43,9 +44,24 @@ class HubFile:
         self._remote = RemoteFile(identity)
         self.size_bytes = identity.size_bytes
         self.requests = self.read_bytes = 0  # without tries that failed, so that two runs count the same
+        self._begun: tuple[Range, Future[list[bytes]]] | None = None
+
+    def begin(self, first: Range) -> Self:
+        """Fetch a range that will be asked for first, while the one who asks is not there yet."""
+        start, stop = first[0], min(first[1], self.size_bytes)
+        if start < stop:
+            self._begun = (start, stop), self._fetching.submit(self._read_ranges, [(start, stop)])
+        return self
 
     def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
         """The bytes of each range, whole. What the hub refuses is raised; StoppedError after SIGTERM."""
+        begun, self._begun = self._begun, None
+        if begun is None:
+            return self._read_ranges(ranges)
+        contents = begun[1].result()
+        return contents if list(ranges) == [begun[0]] else self._read_ranges(ranges)
+
+    def _read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
         requests = len(ranges) + (self.requests == 0)  # the resolve call comes first
         self._spent.spend(requests, sum(stop - start for start, stop in ranges), self._remote.identity.path)
         self.requests += requests

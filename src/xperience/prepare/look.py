@@ -12,7 +12,7 @@ from xperience.episode.annotation import Annotation
 from xperience.episode.caption_file import path_of
 from xperience.episode.captions import parse_caption, resolve_caption
 from xperience.episode.labels import filled_labels, labelled_windows, literal_labels
-from xperience.episode.ranged import Range
+from xperience.episode.ranged import RangedFile
 from xperience.episode.schema import ANNOTATION_SCHEMA, HANDS, Dataset
 from xperience.episode.timeline import Timeline
 from xperience.prepare.facts import AnnotationFacts, CaptionFacts, MotionFacts, Texts, TimelineFacts
@@ -31,24 +31,27 @@ MOTION = ("slam/quat_wxyz", "slam/trans_xyz", *(f"hand_mocap/{side}_joints_3d" f
 class Around:
     """What a look may ask of its surroundings.
 
-    `sibling` gives the content of a file beside the annotation, None where there is none. `plan` fetches byte ranges
-    at once; None for a local file. `sampled`: look at some rows of the motion only.
+    `sibling` gives the content of a file beside the annotation, None where there is none. `ranged` is the annotation's
+    file where it is elsewhere, so that its bytes are fetched at once; None for a local file. `sampled`: look at some
+    rows of the motion only.
     """
 
     sibling: Callable[[str], bytes | None]
-    plan: Callable[[list[Range]], None] | None = None
+    ranged: RangedFile | None = None
     sampled: bool = False
 
 
 def look_at_annotation(annotation: Annotation, around: Around) -> AnnotationFacts:
     """All facts of an annotation; a part that cannot be read is a fault with its reason."""
+    ranged = around.ranged
+    if ranged is not None:
+        ranged.explore(lambda: _read_tables(annotation, ranged))
     faults: list[str] = []
     groups = annotation.groups
     missing_groups = tuple(
         sorted({top for top in _tops() if top not in groups and (top != "caption" or "captions" not in groups)})
     )
     missing, unlike = _against_schema(annotation, set(missing_groups), faults)
-    _plan(annotation, around)
     timeline = _attempt(annotation.timeline, "timeline", faults)
     return AnnotationFacts(
         groups=tuple(name.encode(errors="replace").decode()[:64] for name in groups[:MOST_GROUPS]),
@@ -140,10 +143,13 @@ def _is_like(shape: tuple[int, ...] | None, kind: str, expected: Dataset, frames
     return fits(shape) or (shape[:1] == (1,) and fits(shape[1:])) or (shape[-1:] == (1,) and fits(shape[:-1]))
 
 
-def _plan(annotation: Annotation, around: Around) -> None:
-    """Fetch the timeline and the sampled rows at once."""
-    if around.plan is None:
-        return
+def _read_tables(annotation: Annotation, file: RangedFile) -> None:
+    """Read what is read later anyway: the place of every data set, the caption, the timeline and the sampled rows."""
+    _attempt(lambda: annotation.groups, "", [])
+    for expected in ANNOTATION_SCHEMA:
+        _attempt(lambda path=expected.path: annotation.dataset(path), "", [])  # type: ignore[misc]
+    _attempt(annotation.caption, "", [])
+    _attempt(annotation.stereo_from_body, "", [])
     ranges = []
     frames = _attempt(lambda: annotation.rows_of("video/device_timestamp"), "", []) or 0
     for path, slices in (
@@ -154,7 +160,7 @@ def _plan(annotation: Annotation, around: Around) -> None:
             extent = _attempt(lambda path=path, rows=rows: annotation.extent(path, rows), "", [])  # type: ignore[misc]
             if extent is not None:
                 ranges.append(extent)
-    around.plan(ranges)
+    file.plan(ranges)
 
 
 def sample_slices(frames: int) -> list[slice]:

@@ -6,11 +6,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from xperience.episode.ranged import BLOCK_BYTES
 from xperience.prepare.facts import AnnotationFacts, Texts, VideoFacts
 
 # A look's facts have some 10 kB, a caption some 100 kB.
 MOST_MESSAGE_BYTES = 4 << 20
 MOST_SIBLING_BYTES = 64 << 20
+# What a worker asks for first of a file that is elsewhere, so that it can be on its way before the worker is there: an
+# annotation's first tables and its caption's place, the block of a video with its first boxes.
+FIRST_BYTES = {"annotation": 64 << 10, "texts": 64 << 10, "video": BLOCK_BYTES}
 
 
 class Order(BaseModel):
@@ -36,7 +40,7 @@ class Ask(BaseModel):
 
 
 class Answer(BaseModel):
-    """From the worker at its end: facts, or the fault that kept it from any."""
+    """From the worker at its end: facts, or the fault that kept it from any; bytes that it read (0: not known)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,6 +48,7 @@ class Answer(BaseModel):
     video: VideoFacts | None = None
     texts: Texts | None = None
     fault: str = ""
+    read_bytes: int = 0
 
 
 class Ended(BaseModel):

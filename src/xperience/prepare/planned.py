@@ -2,53 +2,18 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from xperience.common.errors import BadDataError, UsageError
-from xperience.common.evidence import Part, View, ViewPart
+from xperience.common.evidence import Part
 from xperience.common.layout import ANNOTATION, TRAINING_FILES, VIDEOS
-from xperience.common.transfer import MANIFEST_NAME
+from xperience.common.transfer import MANIFEST_NAME, TransferManifest
 from xperience.prepare.data_root import DataRoot, FileOnDisk
 from xperience.prepare.splits import Fractions, check_inherited, draw, shares_of
 from xperience.prepare.verdicts import Verdicts
 from xperience.selection.model import SelectedFile, Selection
 
 SplitSource = Literal["selection", "transfer-manifest", "drawn"]
-
-
-class TransferredFileView(ViewPart):
-    """One file of the transfer manifest."""
-
-    path: str
-    size_bytes: int
-    sha256: str
-
-
-class TransferredEpisodeView(ViewPart):
-    """One episode of the transfer manifest."""
-
-    path: str
-    split: str
-    size_band: str
-    rank: int
-
-
-class TransferView(View):
-    """The transfer manifest that the relay writes last."""
-
-    SCHEMA: ClassVar[str] = "xperience.transfer-manifest/1"
-
-    repo_id: str
-    revision: str
-    files: list[TransferredFileView]
-    episodes: list[TransferredEpisodeView] = Field(default_factory=list)
-
-    @property
-    def selections(self) -> set[str]:
-        """The selection that was transferred, and the one that it was pinned from."""
-        return {self.inputs[name] for name in ("selection", "selection_parent") if name in self.inputs}
 
 
 class SplitOrigin(Part):
@@ -80,13 +45,13 @@ class Sources:
 
     disk: DataRoot
     selection: Selection | None
-    transfer: TransferView | None
+    transfer: TransferManifest | None
     verdicts: Verdicts
 
 
-def read_transfer(data_root: Path, disk: DataRoot) -> TransferView | None:
+def read_transfer(data_root: Path, disk: DataRoot) -> TransferManifest | None:
     """The data root's transfer manifest; None where there is none."""
-    return TransferView.read(data_root / MANIFEST_NAME) if disk.has_transfer_manifest else None
+    return TransferManifest.read(data_root / MANIFEST_NAME) if disk.has_transfer_manifest else None
 
 
 def planned_episodes(
@@ -152,7 +117,7 @@ def planned_of_selection(selection: Selection) -> list[Planned]:
     ]
 
 
-def _with_transfer(planned: list[Planned], transfer: TransferView | None) -> list[Planned]:
+def _with_transfer(planned: list[Planned], transfer: TransferManifest | None) -> list[Planned]:
     """Add what the transfer manifest knows of sizes and hashes; the selection's own stand before it."""
     if transfer is None:
         return planned

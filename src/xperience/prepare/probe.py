@@ -13,12 +13,14 @@ from xperience.common.identity import FileIdentity
 from xperience.common.layout import ANNOTATION, TRAINING_FILES
 from xperience.common.log import get_log
 from xperience.common.settings.prepare import PrepareProbeSettings
+from xperience.common.verdicts import ProbeView
 from xperience.hub.client import Hub
 from xperience.hub.fetch import RangeClient
 from xperience.prepare.facts import Facts
 from xperience.prepare.hub_file import HubFile, Spent
+from xperience.prepare.orders import FIRST_BYTES
 from xperience.prepare.usable import PURPOSES, EpisodeFacts, Purpose, Rules, Verdict, purposes_of, verdict
-from xperience.prepare.workers import Look, Workers
+from xperience.prepare.workers import Kind, Look, Workers
 from xperience.selection.model import SelectedEpisode, Selection
 
 STOP_EVERY_SECONDS = 0.5
@@ -39,7 +41,7 @@ class ProbedEpisode(Facts):
 class ProbeReport(Evidence):
     """Every episode of the selection, in its order. `usable` counts those fit for each of `purposes`."""
 
-    SCHEMA: ClassVar[str] = "xperience.probe/1"
+    SCHEMA: ClassVar[str] = ProbeView.SCHEMA
 
     repo_id: str
     repo_type: str
@@ -80,8 +82,6 @@ def probe(
     purposes, rules = purposes_of(settings.purposes), Rules(least_valid_share=settings.least_valid_share)
     if not selection.episodes:
         raise BadDataError("selection has no episodes", where=str(settings.selection_json), why="it is a repository's")
-    hub.resolve_revision(selection.revision)
-    identities = _identities(selection, hub)
     client = RangeClient(
         hub, selection.revision, streams=settings.download_streams, retries=settings.hub_retries, ended=stop,
         on_bytes=lambda _count: None, on_retry=lambda reason: get_log().warning("probe_retry", reason=reason),
@@ -91,6 +91,9 @@ def probe(
         workers = stack.enter_context(
             Workers(timeout_seconds=settings.worker_timeout_seconds, memory_bytes=settings.worker_memory_mib << 20)
         )
+        # The workers' process loads its libraries meanwhile.
+        hub.resolve_revision(selection.revision)
+        identities = _identities(selection, hub)
         looking = stack.enter_context(ThreadPoolExecutor(settings.download_streams, thread_name_prefix="look"))
         fetching = stack.enter_context(ThreadPoolExecutor(settings.download_streams, thread_name_prefix="fetch"))
         one = _Prober(hub, selection.revision, client, workers, fetching, identities)
@@ -150,8 +153,9 @@ class _Prober:
             return files[-1].read_ranges([(0, found.size_bytes)])[0] if found.size_bytes else b""
 
         try:
-            files.append(HubFile(self.client, identity, spent, self.fetching))
-            found = self.workers.look_at_ranges("annotation" if name == ANNOTATION else "video", files[0], sibling)
+            kind: Kind = "annotation" if name == ANNOTATION else "video"
+            files.append(HubFile(self.client, identity, spent, self.fetching).begin((0, FIRST_BYTES[kind])))
+            found = self.workers.look_at_ranges(kind, files[0], sibling)
         except BadDataError as error:
             found = Look(fault=str(error))
         return _Probed(found, sum(file.requests for file in files), sum(file.read_bytes for file in files))
@@ -173,8 +177,9 @@ def _probed(episode: SelectedEpisode, found: dict[str, _Probed], rules: Rules) -
 def _report(
     selection: Selection, purposes: tuple[Purpose, ...], rules: Rules, episodes: tuple[ProbedEpisode, ...]
 ) -> ProbeReport:
+    parent = {"selection_parent": selection.parent_sha256} if selection.parent_sha256 else {}
     return ProbeReport(
-        inputs={"selection": selection.source_sha256},
+        inputs={"selection": selection.source_sha256, **parent},
         repo_id=selection.repo_id, repo_type=selection.repo_type, revision=selection.revision,
         purposes=purposes, rules=rules, selected=len(episodes),
         usable=sum(set(purposes) <= set(episode.verdict.usable_for) for episode in episodes),

@@ -1,89 +1,10 @@
-"""What probe and check say of each episode: read from their evidence."""
+"""The verdicts on each episode: check's stand before probe's."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
-from pydantic import Field
-
-from xperience.common.evidence import View, ViewPart
-
-PROBE_SCHEMA = "xperience.probe/1"
-CHECK_SCHEMA = "xperience.check/1"
-
-
-class FileVerdict(ViewPart):
-    """One file as `prepare check` read it; `sha256` is None where it could not be read."""
-
-    sha256: str | None = None
-    fault: str = ""
-
-
-class VerdictView(ViewPart):
-    """Purposes that an episode is fit for, and the reasons against the others by purpose."""
-
-    usable_for: list[str]
-    reasons: dict[str, list[str]] = Field(default_factory=dict)
-
-
-class TimelineView(ViewPart):
-    """The episode's timeline."""
-
-    frames: int
-
-
-class AnnotationView(ViewPart):
-    """What the annotation says."""
-
-    timeline: TimelineView | None = None
-
-
-class FactsView(ViewPart):
-    """What was found in the files."""
-
-    annotation: AnnotationView | None = None
-
-
-class EpisodeVerdict(ViewPart):
-    """One episode; `intact`, of check alone: its seven files are those of the transfer."""
-
-    path: str
-    intact: bool = True
-    verdict: VerdictView
-    facts: FactsView = FactsView()
-    files: dict[str, FileVerdict] = Field(default_factory=dict)
-
-    @property
-    def usable(self) -> dict[str, bool]:
-        """Purpose to verdict, of every purpose that was judged."""
-        named = sorted({*self.verdict.reasons, *self.verdict.usable_for})
-        return {purpose: purpose in self.verdict.usable_for for purpose in named}
-
-    @property
-    def why_not(self) -> list[str]:
-        """Every reason, once, in order of weight."""
-        return list(dict.fromkeys(reason for reasons in self.verdict.reasons.values() for reason in reasons))
-
-    @property
-    def frames(self) -> int | None:
-        """Frames of the timeline."""
-        annotation = self.facts.annotation
-        return annotation.timeline.frames if annotation and annotation.timeline else None
-
-
-class ProbeView(View):
-    """`prepare probe`: by range reads at the hub."""
-
-    SCHEMA: ClassVar[str] = PROBE_SCHEMA
-    episodes: list[EpisodeVerdict]
-
-
-class CheckView(View):
-    """`prepare check`: on staged files, read in full."""
-
-    SCHEMA: ClassVar[str] = CHECK_SCHEMA
-    episodes: list[EpisodeVerdict]
+from xperience.common.verdicts import CheckView, EpisodeVerdict, ProbeView
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from xperience.episode.ranged import Range, RangedFile
 from xperience.episode.video import read_content, read_header
 from xperience.prepare.facts import video_facts
 from xperience.prepare.look import Around, look_at_annotation, look_at_texts
-from xperience.prepare.orders import MOST_SIBLING_BYTES, Answer, Ask, Ended, Order, send
+from xperience.prepare.orders import FIRST_BYTES, MOST_SIBLING_BYTES, Answer, Ask, Ended, Order, send
 
 
 class _Clock:
@@ -64,10 +64,10 @@ def look(order: Order, connection: Connection, clock: _Clock) -> Answer:
     if order.path is None:
         other_end = _OtherEnd(connection, order.size_bytes, clock)
         file = RangedFile(other_end)
+        file.plan([(0, FIRST_BYTES[order.kind])])
         if order.kind == "video":
             return Answer(video=video_facts(read_header(file)))
-        file.plan([(0, 64 << 10)])  # a file's first tables and its caption's place lie here
-        around = Around(other_end.sibling, file.plan, order.sampled)
+        around = Around(other_end.sibling, file, order.sampled)
         with Annotation.open(file) as annotation:
             return _look_inside(order, annotation, around)
     path = Path(order.path)
@@ -100,6 +100,7 @@ def _work(descriptor: int) -> None:
     order = Order.model_validate_json(connection.recv_bytes())
     limit(order)
     clock = _Clock(order.timeout_seconds)
+    before = _read_bytes()
     try:
         answer = look(order, connection, clock)
     except MemoryError:
@@ -108,7 +109,15 @@ def _work(descriptor: int) -> None:
         answer = Answer(fault=str(error))
     except Exception as error:
         answer = Answer(fault=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
-    send(connection, answer)
+    send(connection, answer.model_copy(update={"read_bytes": _read_bytes() - before}))
+
+
+def _read_bytes() -> int:
+    """What this process has read so far, files in the page cache included; 0 where the kernel does not say."""
+    try:
+        return int(Path("/proc/self/io").read_text().split()[1])
+    except OSError:
+        return 0
 
 
 def _keep(descriptor: int) -> None:

@@ -32,13 +32,14 @@ KEPT_VARIABLES = (
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What came of a file: facts, or why there are none; peak memory of the worker in bytes (0: not known)."""
+    """What came of a file: facts, or why there are none; peak memory and bytes read of its worker (0: not known)."""
 
     annotation: AnnotationFacts | None = None
     video: VideoFacts | None = None
     fault: str = ""
     peak_bytes: int = 0
     texts: Texts | None = None
+    read_bytes: int = 0
 
 
 class Workers:
@@ -168,7 +169,7 @@ def contents_for(message: Ask, source: RangeSource | None, sibling: Callable[[st
 def look_of(answer: Answer, end: Ended, order: Order) -> Look:
     """The answer of a worker that ended well, else how it died."""
     if end.ended == 0:
-        return Look(answer.annotation, answer.video, answer.fault, end.peak_bytes, answer.texts)
+        return Look(answer.annotation, answer.video, answer.fault, end.peak_bytes, answer.texts, answer.read_bytes)
     if end.ended == -signal.SIGALRM:
         return Look(fault=f"it takes more than {order.timeout_seconds:g} s to read", peak_bytes=end.peak_bytes)
     name = signal.Signals(-end.ended).name if end.ended < 0 else f"exit code {end.ended}"

@@ -8,6 +8,7 @@ from xperience.common.settings.relay import RelayRunSettings
 from xperience.common.sizes import GIB, human_bytes
 from xperience.hub.client import Hub
 from xperience.relay.plan import check_scratch
+from xperience.relay.required_probe import check_probe
 from xperience.relay.run import configured_budget_bytes
 from xperience.relay.scratch import Scratch
 from xperience.selection.model import Selection
@@ -25,6 +26,13 @@ def hub_checks(hub: Hub, selection: Selection) -> Iterator[Check]:
     yield _check("revision", lambda: hub.resolve_revision(selection.revision))
     yield _check("gate", lambda: _approved(hub, selection.revision, probe))
     yield _check("selected files", lambda: _compare(hub, selection))
+
+
+def probe_check(settings: RelayRunSettings, selection: Selection) -> Iterator[Check]:
+    """The probe that is required, where one is."""
+    place = settings.require_probe
+    if place is not None:
+        yield _check("probe", lambda: check_probe(place, selection))
 
 
 def scratch_check(settings: RelayRunSettings, selection: Selection) -> Check:

@@ -10,13 +10,15 @@ from pathlib import Path
 from xperience.common.errors import BadDataError, ExitCode
 from xperience.common.files import sha256_of_file
 from xperience.common.identity import FileIdentity
+from xperience.common.layout import ANNOTATION
 from xperience.common.sizes import human_bytes
 from xperience.prepare.replace import ReplacementPlan
 from xperience.selection.algorithm import Parameters, select
 from xperience.selection.document import PinnedSelection
 from xperience.standin.demo_commands import EVIDENCE, Demo
 from xperience.standin.demo_training import EVALUATION, train_and_evaluate
-from xperience.standin.episodes import delete_slam_and_body, write_repository
+from xperience.standin.episodes import write_repository
+from xperience.standin.genuine import damage_in_place
 from xperience.standin.hub import StandinHub
 from xperience.standin.servers import S3Server, SshServer
 
@@ -35,7 +37,8 @@ def run_demo(keep: Path | None, *, with_training: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         print(f"making {EPISODES} synthetic episodes (65-data-set HDF5, six H.264 + AAC videos each)", flush=True)
         write_repository(folder / "hub", episodes=EPISODES, frames=FRAMES, depth_pixels=64)
-        delete_slam_and_body(folder / "hub" / _first_selected(folder / "hub"))
+        annotation = folder / "hub" / _first_selected(folder / "hub") / ANNOTATION
+        damage_in_place(annotation, "slam", "full_body_mocap")
         hub = stack.enter_context(
             StandinHub(folder / "hub", REPOSITORY, token=TOKEN, rate_bytes_per_second=HUB_BYTES_PER_SECOND)
         )
@@ -121,7 +124,7 @@ def _mend(demo: Demo, root: Path) -> str:
     )  # fmt: skip
     demo.export(SELECTION_JSON=second)
     demo.call("prepare", "probe", "--output", f"{EVIDENCE}/probe.json")
-    demo.call("relay", "run")
+    demo.call("relay", "run", "--require-probe", f"{EVIDENCE}/probe.json")
     for swap in ReplacementPlan.read(demo.folder / EVIDENCE / "replacement.json").swaps:
         print(f"\n$ rm -r {root / swap.removed}", flush=True)
         shutil.rmtree(root / swap.removed)

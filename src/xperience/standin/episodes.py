@@ -1,6 +1,5 @@
 """Synthetic episodes of the genuine layout, whole or with one of the defects that real ones have."""
 
-import os
 import random
 import uuid
 from collections.abc import Mapping
@@ -158,15 +157,6 @@ def _write_videos(
         write_video(
             folder / name, times[:kept], seed=seed * 10 + number, pixels=pixels, audio=Defect.NO_AUDIO not in defects
         )
-
-
-def delete_slam_and_body(folder: Path) -> None:
-    """Damage a finished episode as real ones are: two groups deleted in place, so that name and size stay."""
-    annotation = folder / ANNOTATION
-    size = annotation.stat().st_size
-    with h5py.File(annotation, "a") as file:
-        del file["slam"], file["full_body_mocap"]
-    os.truncate(annotation, size)  # the library gave free space at the end back
 
 
 def _damage(folder: Path, defects: frozenset[Defect]) -> None:

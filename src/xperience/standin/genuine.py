@@ -1,20 +1,23 @@
-"""Synthetic episodes of the genuine sizes and offsets that take little disk: depth and pictures are holes."""
+"""Many synthetic episodes on little disk: of the genuine sizes and offsets with holes, or whole and scaled down."""
 
+import os
 import random
 import struct
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from xperience.common.layout import ANNOTATION, VIDEOS
+from xperience.common.layout import ANNOTATION, TRAINING_FILES, VIDEOS
 from xperience.standin.annotation import annotation_values
-from xperience.standin.episodes import Defect, EpisodeFacts, with_defects
+from xperience.standin.episodes import Defect, EpisodeFacts, with_defects, write_episode
 from xperience.standin.video import write_video
 
 FRAMES = 5900  # the real 128 have 5,061 to 5,998
+SCALED_FRAMES = (101, 120)  # a fiftieth of theirs
 DEPTH_PIXELS = 256
 # Medians of the real 128; synthetic pictures take less, a hole the rest.
 VIDEO_BYTES = {name: 95_000_000 if name.startswith("fisheye") else 22_700_000 for name in VIDEOS}
@@ -47,6 +50,36 @@ def write_genuine_repository(
             (folder / name).hardlink_to(videos / name)
         written.append(EpisodeFacts(path, frames, timestamps, found))
     return written
+
+
+def write_scaled_repository(root: Path, *, episodes: int, seed: int = 0) -> list[EpisodeFacts]:
+    """Whole episodes with a fiftieth of the genuine frames, one per session, hard links to one of each length."""
+    drawn = random.Random(seed)  # noqa: S311  names, no secret
+    lengths = range(SCALED_FRAMES[0], SCALED_FRAMES[1], 2)
+    templates = [
+        write_episode(root / "templates" / f"{frames}" / "ep1", frames=frames, seed=frames) for frames in lengths
+    ]
+    written = []
+    for number in range(episodes):
+        template = templates[number % len(templates)]
+        path = f"{uuid.UUID(int=drawn.getrandbits(128), version=4)}/ep1"
+        folder = root / "repository" / path
+        folder.mkdir(parents=True)
+        for name in TRAINING_FILES:
+            (folder / name).hardlink_to(root / "templates" / template.path / name)
+        written.append(replace(template, path=path))
+    return written
+
+
+def damage_in_place(annotation: Path, *names: str) -> None:
+    """Delete groups or data sets as it happened to the real files: same size, same name. No other link changes."""
+    content = annotation.read_bytes()
+    annotation.unlink()
+    annotation.write_bytes(content)
+    with h5py.File(annotation, "a") as file:
+        for name in names:
+            del file[name]
+    os.truncate(annotation, len(content))  # the library gave free space at the end back
 
 
 def write_sparse_annotation(

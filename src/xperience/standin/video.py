@@ -1,5 +1,6 @@
 """Synthetic MP4: H.264 and AAC, one picture per given instant, the same bytes for the same input."""
 
+import struct
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
@@ -54,6 +55,25 @@ def write_video(
                 tone.pts = start
                 container.mux(sound.encode(tone))
             container.mux(sound.encode(None))
+
+
+def pad_video(source: Path, target: Path, size_bytes: int) -> None:
+    """Copy a video so that it has about `size_bytes`: each picture's packet gets filler (a NAL unit of type 12)."""
+    with av.open(str(source)) as reading, av.open(str(target), "w", format="mp4") as writing:
+        video = reading.streams.video[0]
+        copies = {stream.index: writing.add_stream_from_template(stream) for stream in reading.streams}
+        filler_bytes = (size_bytes - source.stat().st_size) // video.frames - 4
+        filler = struct.pack(">IB", filler_bytes, 12) + b"\xff" * (filler_bytes - 2) + b"\x80"
+        for packet in reading.demux():
+            if packet.dts is None:
+                continue
+            made = packet
+            if packet.stream.index == video.index:
+                made = av.Packet(bytes(packet) + filler)
+                made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
+                made.time_base, made.is_keyframe = packet.time_base, packet.is_keyframe
+            made.stream = copies[packet.stream.index]
+            writing.mux(made)
 
 
 def _pictures(times_seconds: Sequence[float], pixels: int, behind: NDArray[np.uint8]) -> Iterator[av.VideoFrame]:

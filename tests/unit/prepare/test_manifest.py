@@ -4,7 +4,7 @@ import shutil
 from collections import Counter
 
 import pytest
-from evidence_parts import REAL, SIZES, judged, write_evidence
+from evidence_parts import REAL, SIZES, arrived, judged, write_evidence, write_probe
 
 from xperience.common.errors import BadDataError, UsageError
 from xperience.prepare.manifest import EpisodeManifest
@@ -29,7 +29,7 @@ def transfer(root, path, *, episodes=True, files=None):
         inputs={"selection": "11" * 32, "selection_parent": "22" * 32},
         files=files
         or [
-            {"path": f"{e['episode_path']}/{name}", "size_bytes": size, "sha256": "ab" * 32, "verified_how": "x"}
+            arrived(f"{e['episode_path']}/{name}", size, "ab" * 32)
             for e in listed
             for name, size in e["files"].items()
         ],
@@ -109,7 +109,7 @@ def test_data_without_selection_and_transfer_is_refused_unless_a_draw_is_asked_f
 
 def test_a_data_root_of_another_selection_is_refused(run, sparse_root, tmp_path):
     root = linked(sparse_root, tmp_path)
-    transfer(root, root / "xperience-transfer-manifest.json", files=[{"path": "a/b/c", "size_bytes": 1, "sha256": "x"}])
+    transfer(root, root / "xperience-transfer-manifest.json", files=[arrived("a/b/c", 1, "ab" * 32)])
     with pytest.raises(BadDataError, match="another selection"):
         manifest(run, root, tmp_path, "--selection-json", REAL)
 
@@ -151,7 +151,7 @@ def test_usable_is_counted_apart_from_staged_and_check_stands_before_probe(run, 
     bad = {e["episode_path"] for e in SIZES["episodes"] if e["upstream_skip_reason"]}
     assert len(bad) == 9
     listed = [judged(path, actions=path not in bad) for path in SPLITS]
-    write_evidence(tmp_path / "probe.json", "xperience.probe/1", episodes=listed)
+    write_probe(tmp_path / "probe.json", listed)
     found = manifest(run, sparse_root, tmp_path, "--selection-json", REAL)
     assert (found.summary.staged_episodes, found.summary.usable_episodes) == (128, 119)
     assert found.summary.usable_by_purpose == {"actions": 119, "windows": 128}
@@ -165,7 +165,7 @@ def test_usable_is_counted_apart_from_staged_and_check_stands_before_probe(run, 
 
 
 def test_edited_evidence_is_refused(run, sparse_root, tmp_path):
-    write_evidence(tmp_path / "probe.json", "xperience.probe/1", episodes=[])
+    write_probe(tmp_path / "probe.json", [])
     edited = json.loads((tmp_path / "probe.json").read_text()) | {"episodes": [judged("a/b")]}
     (tmp_path / "probe.json").write_text(json.dumps(edited))
     with pytest.raises(BadDataError, match="does not match its content"):

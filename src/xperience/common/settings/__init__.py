@@ -5,9 +5,13 @@ variable. Other variables that a field reads stand in its `env`. A secret is nev
 variable.
 """
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+# The plan's folder of artefacts: every command writes there, and finds there what others wrote.
+EVIDENCE = Path("results/omni_finetune")
 
 
 def setting(

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Literal
 
-from xperience.common.settings import Settings, setting
+from xperience.common.settings import EVIDENCE, Settings, setting
 
 
 class EvidenceSettings(Settings):
     """Where the artefacts of all stages lie."""
 
     evidence: Path = setting(
-        Path("results/omni_finetune"),
+        EVIDENCE,
         "Folder of artefacts, found there by their schema; a flag names a single one.",
     )
     data_root: Path | None = setting(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from xperience.common.settings import CommonSettings, Settings, setting
+from xperience.common.settings import EVIDENCE, CommonSettings, Settings, setting
 from xperience.common.settings.cluster import ProgressSettings
 from xperience.common.settings.hub import HubSettings
 
@@ -34,7 +34,7 @@ class PrepareProbeSettings(HubSettings, WorkerSettings, UsableSettings, CommonSe
     selection_json: Path = setting(
         Path("xperience10m_128_episode_selection.json"), "Selection: the plan's JSON, or one of `xperience select`."
     )
-    output: Path = setting(Path("probe.json"), "Where the report goes.")
+    output: Path = setting(EVIDENCE / "probe.json", "Where the report goes.")
     json_output: bool = setting(False, "Print the report as JSON on stdout.", flag="--json")
 
 
@@ -46,13 +46,13 @@ class PrepareReplaceSettings(PrepareProbeSettings):
     )
     reason: str = setting("", "Why a usable episode that is named shall go.")
     exclude: list[str] = setting([], "Session that must not come in, repeatable.")
-    probe_json: Path | None = setting(None, "What `prepare probe` wrote: which episodes are not usable.")
-    check_json: Path | None = setting(None, "What `prepare check` wrote; stands before the probe.")
-    until_balanced: bool = setting(False, "Search swaps in train and val that mend the audit of --audit-json.")
-    audit_json: Path | None = setting(None, "The content audit that shall be mended.")
+    probe_json: Path | None = setting(None, "What `prepare probe` wrote; found beside --output by its schema.")
+    check_json: Path | None = setting(None, "What `prepare check` wrote, found likewise; stands before the probe.")
+    until_balanced: bool = setting(False, "Search swaps in train and val that mend the content audit.")
+    audit_json: Path | None = setting(None, "The content audit that shall be mended; found likewise.")
     most_probes: int = setting(64, "Candidates of one size band that are probed at most.", ge=1)
     most_swaps: int = setting(32, "Swaps that a search for balance makes at most.", ge=1)
-    output: Path = setting(Path("replacement.json"), "Where the swaps and what they mend are written.")
+    output: Path = setting(EVIDENCE / "replacement.json", "Where the swaps and what they mend are written.")
     selection_output: Path | None = setting(
         None, "Where the new selection goes; without it nothing but --output is written."
     )
@@ -62,14 +62,14 @@ class PrepareCheckSettings(WorkerSettings, UsableSettings, CommonSettings):
     """`xperience prepare check`."""
 
     data_root: Path = setting(
-        Path("data/xperience10m_128"), "Where the relay put the episodes.", env=("TRAINING_DATA_ROOT",)
+        Path("xperience10m_128"), "Where the relay put the episodes.", env=("TRAINING_DATA_ROOT",)
     )
     transfer_manifest: Path | None = setting(None, "The relay's manifest; without it, the one in the data root.")
     jobs: int = setting(2, "Files that are hashed at the same time; as many are looked into.", ge=1, le=128)
     shard: str = setting("", "Check every N-th episode: i/N from 0, or i of --shards.", env=("JOB_COMPLETION_INDEX",))
     shards: int = setting(1, "Number of shards; a Job's completions.", ge=1)
     merge: bool = setting(False, "Check nothing: make one report of those of all --shards.")
-    output: Path = setting(Path("check.json"), "Where the report goes; a shard's gets -i-of-N.")
+    output: Path = setting(EVIDENCE / "check.json", "Where the report goes; a shard's gets -i-of-N.")
     json_output: bool = setting(False, "Print the report as JSON on stdout.", flag="--json")
 
 
@@ -101,7 +101,7 @@ class PrepareManifestSettings(PlanFolderSettings):
     test_fraction: float | None = setting(None, "Share of test; a fresh split takes 0.125.", ge=0, le=1)
     split_seed: int = setting(7, "Seed of a fresh split; not used where a split stands.")
     redraw_split: bool = setting(False, "Draw a fresh split: for data without a selection.")
-    output: Path = setting(Path("results/omni_finetune/episode_manifest_128.json"), "Where the manifest goes.")
+    output: Path = setting(EVIDENCE / "episode_manifest_128.json", "Where the manifest goes.")
     json_output: bool = setting(False, "Print the summary as JSON on stdout.", flag="--json")
 
 
@@ -115,10 +115,8 @@ class PrepareDiscoverSettings(PlanFolderSettings, HubSettings):
     target_episodes: int = setting(128, "Whole episodes that a source has to have.", ge=1)
     skip_modelscope: bool = setting(False, "Do not ask ModelScope.")
     skip_huggingface: bool = setting(False, "Do not ask the hub.")
-    output: Path = setting(Path("results/omni_finetune/source_discovery_128.json"), "Where the JSON goes.")
-    report_output: Path = setting(
-        Path("results/omni_finetune/DATA_BLOCKER_REPORT_128.md"), "Where the Markdown report goes."
-    )
+    output: Path = setting(EVIDENCE / "source_discovery_128.json", "Where the JSON goes.")
+    report_output: Path = setting(EVIDENCE / "DATA_BLOCKER_REPORT_128.md", "Where the Markdown report goes.")
     json_output: bool = setting(False, "Print the result as JSON on stdout, without the episodes.", flag="--json")
 
 
@@ -147,10 +145,10 @@ class PrepareAuditSettings(PlanFolderSettings, BalanceSettings, WorkerSettings):
         None, "The episode manifest that it belongs to; found beside --output-json by its schema."
     )
     jobs: int = setting(2, "Files that are read at the same time.", ge=1, le=128)
-    output_json: Path = setting(Path("results/omni_finetune/staged_content_audit_128.json"), "Where the JSON goes.")
-    output_csv: Path = setting(Path("results/omni_finetune/staged_content_audit_128.csv"), "Where the CSV goes.")
+    output_json: Path = setting(EVIDENCE / "staged_content_audit_128.json", "Where the JSON goes.")
+    output_csv: Path = setting(EVIDENCE / "staged_content_audit_128.csv", "Where the CSV goes.")
     report_output: Path = setting(
-        Path("results/omni_finetune/STAGED_CONTENT_AUDIT_128.md"), "Where the Markdown goes, and a page beside it."
+        EVIDENCE / "STAGED_CONTENT_AUDIT_128.md", "Where the Markdown goes, and a page beside it."
     )
     json_output: bool = setting(False, "Print the result as JSON on stdout, without the rows.", flag="--json")
 
@@ -159,7 +157,7 @@ class PrepareRunSettings(WorkerSettings, UsableSettings, BalanceSettings, Progre
     """`xperience prepare run`."""
 
     data_root: Path = setting(Path("xperience10m_128"), "Folder of the staged episodes.", env=("TRAINING_DATA_ROOT",))
-    evidence: Path = setting(Path("results/omni_finetune"), "Folder that every artefact goes to, by the plan's names.")
+    evidence: Path = setting(EVIDENCE, "Folder that every artefact goes to, by the plan's names.")
     selection_json: Path | None = setting(
         None, "Selection whose split is inherited; without it that of the data root's transfer manifest is."
     )
@@ -175,9 +173,7 @@ class PrepareRunSettings(WorkerSettings, UsableSettings, BalanceSettings, Progre
 class PrepareReviewSettings(Settings):
     """The review of a content audit."""
 
-    audit_json: Path = setting(
-        Path("results/omni_finetune/staged_content_audit_128.json"), "The audit that is decided on."
-    )
+    audit_json: Path = setting(EVIDENCE / "staged_content_audit_128.json", "The audit that is decided on.")
     decision: Literal["accept", "accept-with-exception", "reject"] = setting("accept", "The decision.")
     reviewer: str = setting("", "Who decides.")
     reason: str = setting("", "Why; needed for everything but accept.")

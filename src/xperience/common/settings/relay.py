@@ -24,6 +24,11 @@ class RelaySettings(Settings):
         "", "INDEX/COUNT: move this share of the selection; the other shards run beside, each with its own scratch.",
         group="Relay",
     )  # fmt: skip
+    require_probe: Path | None = setting(
+        None, "What `prepare probe` wrote of this selection: without it, or with an unusable episode in it, nothing is"
+        " moved (77).",
+        group="Relay",
+    )  # fmt: skip
     relay_root: Path = setting(
         Path("relay"), "Scratch: ledger, logs and files in flight.", env=("RELAY_ROOT",), group="Relay"
     )

@@ -133,6 +133,16 @@ def test_shared_memory_is_memory_with_a_size():
     assert volumes["shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "16Gi"}
 
 
+def test_data_and_model_in_one_claim_are_one_volume():
+    pod = template(render(CHART, with_values(TRAIN, model__claim="training-data")))["spec"]
+    claims = [
+        volume["persistentVolumeClaim"]["claimName"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume
+    ]
+    assert claims == ["training-data"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+    assert mounts["/models"] == mounts["/data"] == "data"
+
+
 def test_ranks_reach_each_other_and_nobody_else_unless_online():
     spec = one(render(CHART, TRAIN), "NetworkPolicy")["spec"]
     assert len(spec["ingress"]) == 1

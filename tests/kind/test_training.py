@@ -112,6 +112,8 @@ def staged(cluster: Cluster) -> Cluster:
     from xperience.qwen3_omni.tiny import write_tiny_base
 
     write_tiny_base(SHARED / "models" / "tiny")
+    # A cluster that was kept has volumes that are bound to claims of the run before.
+    cluster.kubectl("delete", "pv", f"{NAMESPACE}-shared", f"{NAMESPACE}-torch", "--ignore-not-found")
     cluster.apply(*claim("shared", "/srv/shared", "ReadWriteMany"), *claim("torch", "/srv/torch", "ReadOnlyMany"))
     store = s3("training")
     install(cluster, "to-train", store)

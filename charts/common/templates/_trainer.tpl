@@ -37,6 +37,11 @@
 {{- end }}
 {{- end -}}
 
+{{/* The model's volume: that of the data where the claim is the same, since a pod with two volumes of one claim never starts. */}}
+{{- define "common.trainer.modelVolume" -}}
+{{- ternary "data" "models" (eq .Values.model.claim .Values.data.claim) -}}
+{{- end -}}
+
 {{/* What every container of these pods has. */}}
 {{- define "common.trainer.container" -}}
 image: {{ include "common.image" (dict "image" .Values.image.train "version" .Chart.AppVersion) }}
@@ -45,7 +50,7 @@ securityContext: {{- include "common.containerSecurityContext" . | nindent 2 }}
 terminationMessagePolicy: FallbackToLogsOnError
 volumeMounts:
   - {name: data, mountPath: /data}
-  - {name: models, mountPath: /models, readOnly: true}
+  - {name: {{ include "common.trainer.modelVolume" . }}, mountPath: /models, readOnly: true}
   - {name: tmp, mountPath: /tmp}
   - {name: shm, mountPath: /dev/shm}
   {{- if .Values.hub.tokenSecret }}
@@ -79,8 +84,10 @@ failed for one to try again, for ever.
 {{- define "common.trainer.volumes" -}}
 - name: data
   persistentVolumeClaim: {claimName: {{ .Values.data.claim }}}
+{{- if eq (include "common.trainer.modelVolume" .) "models" }}
 - name: models
   persistentVolumeClaim: {claimName: {{ .Values.model.claim }}, readOnly: true}
+{{- end }}
 - name: tmp
   emptyDir: {sizeLimit: {{ .Values.tmpSize }}}
 - name: shm

@@ -6,6 +6,7 @@ import pytest
 from learnable import Commands, learn, make
 
 from xperience.gates.bundle import EvaluationView
+from xperience.qwen3_omni import tiny
 from xperience.qwen3_omni.compare import ABOVE, NOT_ABOVE
 from xperience.qwen3_omni.evaluate import Evaluation
 from xperience.windows.dataset import ARTEFACT, WindowsDataset
@@ -51,6 +52,15 @@ def test_the_report_is_what_its_gate_reads(made, learnt):
     assert not set(found.test_episodes) & set(found.train_episodes)
 
 
+def test_an_adapter_is_not_evaluated_on_another_base(commands, made, learnt):
+    _, windows, _ = made
+    other = tiny.write_tiny_base(commands.folder / "other", seed=1)
+    told = commands.run(
+        "other base", "qwen3-omni", "evaluate", "--base", other, "--windows", windows, "--output", learnt, expect=77
+    )
+    assert "belongs to another base model" in told
+
+
 def test_with_labels_dealt_anew_nothing_is_above_baseline(commands, made):
     base, _, shuffled = made
     output = commands.folder / "shuffled"
@@ -65,6 +75,8 @@ def test_shards_that_are_killed_go_on_and_make_the_same_report(commands, made, l
     asked = ("qwen3-omni", "evaluate", "--base", base, "--windows", windows, "--output", learnt, "--dtype", "float32")
     whole = json.loads((learnt / "evaluation" / "evaluation.json").read_text())
     (learnt / "evaluation" / "predictions.jsonl").unlink()
+    by_last_shard = learnt / "evaluation" / "evaluation.json"
+    by_last_shard.unlink()
     place = learnt / "evaluation" / "predictions-0-of-2.jsonl"
     killed = subprocess.Popen(
         commands.arguments(*asked, "--shard", "0/2", "--batch", "2"), env=commands.environment, cwd=commands.folder
@@ -81,6 +93,7 @@ def test_shards_that_are_killed_go_on_and_make_the_same_report(commands, made, l
         commands.run("merge too early", *asked, "--merge", "--shards", "2")
     for number in range(2):
         commands.run(f"shard {number}", *asked, "--shard", f"{number}/2")
+    assert by_last_shard.exists()
     lines = [json.loads(line) for line in place.read_text().splitlines()[1:]]
     assert len(lines) == len({line["id"] for line in lines}) == 32
     commands.run("merge", *asked, "--merge", "--shards", "2")

@@ -16,6 +16,7 @@ from xperience.cli.prepare_content import audit
 from xperience.cli.prepare_data import discover, manifest
 from xperience.cluster.progress import JobProgress, Reporter, reporting
 from xperience.common.errors import BadDataError, TryAgainError
+from xperience.common.files import write_atomic
 from xperience.common.log import configure_log
 from xperience.common.settings import Settings
 from xperience.common.settings.gates import GatesSettings
@@ -26,6 +27,8 @@ from xperience.common.settings.prepare import (
     PrepareManifestSettings,
     PrepareRunSettings,
 )
+from xperience.gates.bundle import SELECTION
+from xperience.selection.plan_file import read_bytes
 
 app = typer.Typer()
 
@@ -59,6 +62,8 @@ def run(settings: PrepareRunSettings) -> None:
         return model(**{**ours, **outputs, "data_root": root, **own})
 
     with reporting(settings, "prepare", "running") as reporter:
+        if settings.selection_json is not None and shard.index == 0:
+            write_atomic(evidence / SELECTION, read_bytes(settings.selection_json))
         where = parts if shard.count > 1 else checked
         _step("check", lambda: check_data_root(part(PrepareCheckSettings, output=where)))
         if shard.index > 0:

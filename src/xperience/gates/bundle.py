@@ -106,6 +106,10 @@ MODELS: dict[str, type[BaseModel]] = {
 }
 
 
+# Where `prepare run` leaves the selection that it worked on, for later stages on other hosts.
+SELECTION = "selection.json"
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """Artefacts by name; `faults` says why one that is there cannot be used, `damaged` has its file's hash."""
@@ -146,6 +150,7 @@ def gather(
 ) -> Bundle:
     """Read every artefact: those given by name, else those in the evidence folder, told by their schema.
 
+    The selection is the given one, else selection.json of the folder.
     UsageError where two in the folder have one schema and none is given; a damaged one is a fault, not an error.
     """
     paths = _in_folder(evidence, given.keys()) | given
@@ -160,6 +165,8 @@ def gather(
         except XperienceError as error:
             faults[name] = str(error)
     selection = None
+    if selection_json is None and (evidence / SELECTION).is_file():
+        selection_json = evidence / SELECTION
     if selection_json is not None:
         try:
             paths["selection"] = selection_json

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from xperience.common.errors import BadDataError, StoppedError
+from xperience.common.errors import BadDataError, RefusedError, StoppedError
 from xperience.common.settings.qwen3_omni import Qwen3OmniEvaluateSettings
 from xperience.common.shards import Shard
 from xperience.qwen3_omni.collate import RowMaker
@@ -16,6 +16,7 @@ from xperience.qwen3_omni.grammar import AnswerGrammar
 from xperience.qwen3_omni.held_out import RUN, TrainedOn, check_held_out
 from xperience.qwen3_omni.model import load_thinker
 from xperience.qwen3_omni.predictions import MadeBy, answered, gathered, made_by
+from xperience.qwen3_omni.weights import identity
 from xperience.qwen3_omni.windows import WindowSamples
 
 ANSWERS, REPORT = "predictions.jsonl", "evaluation.json"
@@ -29,6 +30,13 @@ class HeldOut:
         self.samples = WindowSamples(settings.windows, ["test"], natural=True)
         self.run = TrainedOn.read(settings.output / RUN)
         check_held_out(self.samples.facts, self.run, self.samples.content_sha256)
+        self.base = identity(settings.base)
+        if self.base != self.run.inputs["base"]:
+            raise RefusedError(
+                "the adapter belongs to another base model", where=str(settings.base),
+                why=f"its files are {self.base[:12]}…, those of the run were {self.run.inputs['base'][:12]}…",
+                fix="Give the --base that the run was trained on.",
+            )  # fmt: skip
         self.vocabulary = {name: list(labels) for name, labels in self.samples.dataset.vocabulary.items()}
 
     def folder(self, *, zero_shot: bool) -> Path:
@@ -38,7 +46,7 @@ class HeldOut:
     def made_by(self, *, zero_shot: bool) -> MadeBy:
         """Whose answers they are."""
         return made_by(
-            windows=self.samples.content_sha256, base=self.settings.base, dtype=self.settings.dtype,
+            windows=self.samples.content_sha256, base=self.base, dtype=self.settings.dtype,
             adapter=None if zero_shot else self.output / "best",
         )  # fmt: skip
 

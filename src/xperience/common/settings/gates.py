@@ -17,7 +17,9 @@ class EvidenceSettings(Settings):
         None, "Staged episodes, to look at them again; without it the artefacts alone are judged.",
         env=("TRAINING_DATA_ROOT",),
     )  # fmt: skip
-    selection_json: Path | None = setting(None, "The selection; without it what needs one is not_run.")
+    selection_json: Path | None = setting(
+        None, "The selection; without it selection.json of the evidence folder, which `prepare run` leaves there."
+    )
     probe_json: Path | None = setting(None, "What `prepare probe` wrote.")
     check_json: Path | None = setting(None, "What `prepare check` wrote.")
     manifest_json: Path | None = setting(None, "What `prepare manifest` wrote.")

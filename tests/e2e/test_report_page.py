@@ -11,7 +11,7 @@ from chain_parts import Chain
 from evidence_parts import call
 
 # What CI keeps.
-SHOTS = Path(__file__).parents[2] / "build" / "report"
+SHOTS = Path(__file__).parents[2] / "build" / "artefacts"
 QUIET = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
     "--disable-background-networking", "--disable-component-update", "--enable-logging=stderr", "--log-level=0",

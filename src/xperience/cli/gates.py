@@ -43,7 +43,9 @@ def gates(settings: GatesSettings) -> None:
 def report(settings: ReportSettings) -> None:
     """Write one self-contained page: selection, relay, usable episodes, audit, gates, results."""
     from xperience.gates.report import page
+    from xperience.gates.training import losses
 
     bundle = bundle_of(settings)
-    write_atomic(settings.output.expanduser(), page(bundle, settings.step, settings.title))
+    told = losses(settings.run.expanduser()) if settings.run else None
+    write_atomic(settings.output.expanduser(), page(bundle, settings.step, settings.title, told))
     out.print(f"{settings.output}: {len(bundle.artefacts)} artefacts, {len(bundle.faults)} that cannot be used")

@@ -60,6 +60,22 @@ def bars(rows: Sequence[tuple[str, float, str]], title: str, *, marks: Mapping[s
     return "".join([*lines, "</svg>"])
 
 
+def lines(series: Mapping[str, Sequence[tuple[float, float]]], title: str) -> str:
+    """A line per name through its (x, y), y from 0, with the largest of both axes written at them."""
+    points = [point for of_one in series.values() for point in of_one]
+    most_x, most_y = (max([1e-9, *(point[axis] for point in points)]) for axis in (0, 1))
+    left, top, width, height = 44, 10, WIDTH - 60, 160
+    drawn = [_open(height + 34, title)]
+    drawn.append(f'<text x="{left - 6}" y="{top + 6}" text-anchor="end">{most_y:.3g}</text>')
+    drawn.append(f'<text x="{left - 6}" y="{top + height}" text-anchor="end">0</text>')
+    drawn.append(f'<text x="{left + width}" y="{top + height + 18}" text-anchor="end">{most_x:.0f}</text>')
+    drawn.append(f'<path class="axis" d="M{left} {top}V{top + height}H{left + width}"/>')
+    for place, (name, of_one) in enumerate(series.items()):
+        path = " ".join(f"{left + x / most_x * width:.1f},{top + height - y / most_y * height:.1f}" for x, y in of_one)
+        drawn.append(f'<polyline class="l{place % COLOURS}" points="{path}"><title>{escape(name)}</title></polyline>')
+    return "".join([*drawn, "</svg>"])
+
+
 def _open(height: int, title: str) -> str:
     return f'<svg role="img" viewBox="0 0 {WIDTH} {height}" aria-label="{escape(title)}"><title>{escape(title)}</title>'
 

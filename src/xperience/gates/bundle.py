@@ -22,15 +22,56 @@ from xperience.selection.plan_file import read_selection
 Found = TypeVar("Found", bound=BaseModel)
 
 
+class BaselineView(ViewPart):
+    """A baseline, and the 95 % interval of the paired difference to it."""
+
+    score: float
+    oracle: bool
+    difference: float
+    interval: tuple[float, float] | None
+    verdict: str
+
+
+class FieldView(ViewPart):
+    """One field of the answers, beside its baselines."""
+
+    windows: int
+    accuracy: float
+    macro_f1_supported: float
+    ceiling: float
+    baselines: dict[str, BaselineView]
+    verdict: str
+
+
+class ObjectsView(ViewPart):
+    """Names of objects."""
+
+    micro_f1: float
+    ceiling: float
+    baselines: dict[str, BaselineView]
+    verdict: str
+
+
+class SessionView(ViewPart):
+    """One held-out session."""
+
+    windows: int
+    action_accuracy: float
+
+
 class EvaluationView(View):
-    """The held-out evaluation: episodes by id, and each part of its protocol."""
+    """The held-out evaluation: episodes by id, each part of its protocol, and what the report shows of its figures."""
 
     SCHEMA: ClassVar[str] = "xperience.qwen3-omni-evaluation/1"
 
     train_episodes: list[str]
     test_episodes: list[str]
     protocol: dict[str, bool]
-    metrics: dict[str, Any] = Field(default_factory=dict)
+    windows: int = 0
+    valid_answers: int = 0
+    fields: dict[str, FieldView] = Field(default_factory=dict)
+    objects: ObjectsView | None = None
+    sessions: dict[str, SessionView] = Field(default_factory=dict)
 
 
 class CompatibilityView(View):

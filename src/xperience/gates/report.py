@@ -1,10 +1,10 @@
 """The report: one page over all artefacts, for people."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xperience.common.charts import bars, legend, stacked
+from xperience.common.charts import bars, legend, lines, stacked
 from xperience.common.evidence import now_utc
 from xperience.common.page import render
 from xperience.gates.bundle import Bundle, CompatibilityView, EvaluationView, PostTrainingView, RelayView
@@ -16,9 +16,11 @@ from xperience.prepare.review import AuditReview
 from xperience.selection.document import BANDS, SPLITS
 from xperience.selection.model import Selection
 
+Losses = Mapping[str, Sequence[tuple[int, float]]]
 
-def page(bundle: Bundle, step: Step, title: str) -> str:
-    """HTML; a stage without artefact says so."""
+
+def page(bundle: Bundle, step: Step, title: str, losses: Losses | None = None) -> str:
+    """HTML; a stage without artefact says so. `losses`: of training steps and of validations, as (step, loss)."""
     audit, relay = bundle.get("audit", ContentAudit), bundle.get("relay", RelayView)
     manifest = bundle.get("manifest", EpisodeManifest)
     review = bundle.get("review", AuditReview)
@@ -37,7 +39,8 @@ def page(bundle: Bundle, step: Step, title: str) -> str:
         audit_charts=charts_of(audit) if audit else None,
         review=review,
         review_stands=bool(review and audit and review.is_of(audit)),
-        evaluation=_results(bundle.get("evaluation", EvaluationView)),
+        training=_training(losses) if losses else None,
+        evaluation=bundle.get("evaluation", EvaluationView),
         compatibility=bundle.get("compatibility", CompatibilityView),
         post_training=_results(bundle.get("post_training", PostTrainingView)),
     )
@@ -91,7 +94,18 @@ def _usable(manifest: EpisodeManifest) -> dict[str, Any]:
     }
 
 
-def _results(found: EvaluationView | PostTrainingView | None) -> dict[str, Any] | None:
+def _training(losses: Losses) -> dict[str, Any]:
+    named = {"training": losses["step"], "validation": losses["validation"]}
+    there = {name: found for name, found in named.items() if found}
+    return {
+        "chart": lines(there, "Loss by step"),
+        "legend": legend(list(there)),
+        "steps": losses["step"][-1][0] if losses["step"] else 0,
+        "best": min((loss for _, loss in losses["validation"]), default=None),
+    }
+
+
+def _results(found: PostTrainingView | None) -> dict[str, Any] | None:
     return None if found is None else {"of": found, "figures": dict(_figures(found.metrics))}
 
 

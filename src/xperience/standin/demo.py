@@ -143,7 +143,7 @@ def _review(demo: Demo, root: Path) -> None:
 
 
 def _report(demo: Demo, *, with_training: bool) -> None:
-    evaluation = ("--evaluation-json", EVALUATION) if with_training else ()
+    evaluation = ("--run", "qwen3-omni", "--evaluation-json", EVALUATION) if with_training else ()
     demo.call(
         "report", "--evidence", EVIDENCE, "--for", "train", "--relay-json", "relay-ssh/relay_summary.json", *evaluation,
         "--output", f"{EVIDENCE}/report.html",

@@ -2,9 +2,13 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import pytest
+
+from xperience.common.errors import UsageError
+
 SECTIONS = (
-    "Gates", "Selection", "Relay", "Usable episodes", "Content audit", "Qwen3-Omni: held-out evaluation",
-    "Cosmos3-Nano", "Evidence",
+    "Gates", "Selection", "Relay", "Usable episodes", "Content audit", "Qwen3-Omni: training",
+    "Qwen3-Omni: held-out evaluation", "Cosmos3-Nano", "Evidence",
 )  # fmt: skip
 VOID = {"meta", "link", "br", "line", "!doctype"}
 
@@ -72,6 +76,40 @@ def test_what_fails_and_what_is_not_there_is_shown(chain):
     assert "not there: relay_summary.json" in text
 
 
+def test_an_evaluation_is_shown_beside_its_baselines_and_the_run_with_its_losses(chain, tmp_path):
+    majority = {"score": 0.25, "oracle": False, "difference": 0.5, "interval": [0.4, 0.6], "verdict": "above baseline"}
+    few = {"score": 0.7, "oracle": True, "difference": 0.05, "interval": None, "verdict": "not_run(too few sessions)"}
+    field = {
+        "windows": 64, "accuracy": 0.75, "macro_f1_supported": 0.7, "ceiling": 1.0, "verdict": "above baseline",
+        "baselines": {"train majority": majority, "per-session majority": few},
+    }  # fmt: skip
+    objects = {"micro_f1": 0.5, "ceiling": 0.9, "baselines": {}, "verdict": "not above baseline"}
+    chain.write_later(
+        evaluation={
+            "windows": 64, "valid_answers": 64, "fields": {"action": field}, "objects": objects,
+            "sessions": {"session-a": {"windows": 4, "action_accuracy": 0.125}},
+        }
+    )  # fmt: skip
+    told = [("step", 1, 2.0), ("step", 2, 1.0), ("validation", 2, 0.5), ("other", 3, 9.0)]
+    lines = [f'{{"event": "{event}", "step": {step}, "loss": {loss}}}\n' for event, step, loss in told]
+    (tmp_path / "metrics.jsonl").write_text("".join(lines) + '{"event": "st')
+    page = chain.report("--run", str(tmp_path)).read_text()
+    text = text_of(page)
+    assert "action 64 0.750 0.700 1.000 above baseline" in text
+    assert "train majority 0.250 +0.400 … +0.600 above baseline" in text
+    assert "per-session majority (oracle) 0.700 not_run(too few sessions)" in text
+    assert "objects (micro-F1) 64 0.500 0.900 not above baseline" in text
+    assert "session-a 4 0.125" in text
+    assert "2 steps, best validation loss 0.5" in text
+    assert page.count("<polyline") == 2
+    assert not Tags(page).wrong
+
+
+def test_a_run_that_is_not_there_is_an_error(chain, tmp_path):
+    with pytest.raises(UsageError, match="no training run"):
+        chain.report("--run", str(tmp_path))
+
+
 def test_an_exception_and_a_void_review_are_said(chain):
     chain.write_audit(status="fail", decision="accept-with-exception", reason="nothing else in the pool")
     text = text_of(chain.report().read_text())
@@ -94,7 +132,7 @@ def test_texts_from_outside_are_escaped(chain):
 
 def test_an_empty_folder_gives_a_page_too(chain):
     shutil.rmtree(chain.evidence)
-    assert text_of(chain.report().read_text()).count("not there:") == 5
+    assert text_of(chain.report().read_text()).count("not there:") == 6
 
 
 def test_the_same_artefacts_give_the_same_bytes_under_source_date_epoch(chain, monkeypatch):

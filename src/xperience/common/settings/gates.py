@@ -54,5 +54,6 @@ class ReportSettings(EvidenceSettings):
     step: Literal["prepare", "train", "cosmos-compatibility", "cosmos-post-training", "release"] = setting(
         "release", "The step whose gates are shown.", flag="--for"
     )
+    run: Path | None = setting(None, "The --output of `qwen3-omni train`, for its losses.")
     title: str = setting("Xperience-10M", "Title of the page.")
     output: Path = setting(Path("report.html"), "Where the page goes.")

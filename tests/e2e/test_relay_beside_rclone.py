@@ -13,6 +13,9 @@ from xperience.store.rc import Rc
 from xperience.store.rclone import find_rclone
 from xperience.store.ssh import SshTarget, sftp_config
 
+# A kill has to come while files are on their way, at a rate that another test beside it would change.
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def sidecar(tmp_path, sshd):

@@ -1,8 +1,8 @@
 """How long a content audit of 128 episodes takes: `python benchmarks/prepare/audit.py [--episodes 128]`.
 
-Episodes have the genuine sizes (annotations of 2 GB) on little disk; `xperience prepare audit` runs as a user starts it.
-Their captions are one, so the audit's verdict is `fail`. Prints JSON: wall time, and processor time of the command without
-that of its workers, whose parents do not wait for them.
+Episodes have the genuine sizes (annotations of 2 GB) on little disk; `xperience prepare audit` runs as a user starts
+it. Their captions are one, so the audit's verdict is `fail`. Prints JSON: wall time, and processor time of the command
+without that of its workers, whose parents do not wait for them.
 """
 
 import argparse

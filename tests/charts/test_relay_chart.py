@@ -7,7 +7,8 @@ import pytest
 import yaml
 from conftest import CHARTS, ROOT, helm, one, refusal, render, scenarios
 
-from xperience.store.s3 import S3Target, s3_config
+from xperience.store.s3 import s3_config
+from xperience.store.s3_bucket import S3Target
 from xperience.store.ssh import SshTarget, sftp_config
 
 KUBERNETES = ["1.29", "1.33", "1.34", "1.37"]

@@ -12,7 +12,8 @@ from xperience.common.settings.store import StoreSettings
 from xperience.common.sizes import MIB
 from xperience.store.rc import Rc
 from xperience.store.rclone import find_rclone, has_sftp_multithread, running_rclone
-from xperience.store.s3 import LEAST_PART_BYTES, S3Store, S3Target, parse_s3, s3_config
+from xperience.store.s3 import LEAST_PART_BYTES, S3Store, s3_config
+from xperience.store.s3_bucket import S3Bucket, S3Target, parse_s3
 from xperience.store.ssh import SshStore, SshTarget, parse_host, sftp_config
 
 
@@ -41,6 +42,14 @@ def _ssh_target(host_text: str, root: str) -> SshTarget:
     if not root.startswith("/") or root.rstrip("/") == "":
         raise UsageError("data root is not an absolute path", where=f"--transfer-root {root!r}")
     return SshTarget(user, host, port, root.rstrip("/"))
+
+
+def open_bucket(settings: StoreSettings) -> S3Bucket:
+    """The store's bucket, to read from it; UsageError where the store is no S3."""
+    target = target_of(settings)
+    if not isinstance(target, S3Target):
+        raise UsageError("not an S3 store", where=str(target), fix="Give --store s3://bucket/prefix.")
+    return S3Bucket(target)
 
 
 @contextmanager

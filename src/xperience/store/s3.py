@@ -4,50 +4,18 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
-import botocore.exceptions
-from botocore.config import Config
-
 from xperience.common.checks import Check
-from xperience.common.errors import (
-    BadDataError,
-    ConfigurationError,
-    RefusedError,
-    UnavailableError,
-    UsageError,
-    XperienceError,
-)
+from xperience.common.errors import BadDataError, RefusedError, XperienceError
 from xperience.common.log import get_log
 from xperience.store.base import Expected, Verified
 from xperience.store.mover import Mover, expected_matches, leftovers, probe_name
 from xperience.store.rc import Rc
+from xperience.store.s3_bucket import S3Bucket, S3Target
 
 LEAST_PART_BYTES = 5 << 20  # S3's own
-
-
-@dataclass(frozen=True, slots=True)
-class S3Target:
-    """A bucket and a prefix in it; the endpoint is empty on AWS."""
-
-    bucket: str
-    prefix: str
-    endpoint: str
-    region: str
-
-    def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
-
-
-def parse_s3(text: str, *, endpoint: str, region: str) -> S3Target:
-    """s3://bucket[/prefix]."""
-    bucket, _, prefix = text.removeprefix("s3://").partition("/")
-    if len(bucket) < 3:
-        raise UsageError("not an S3 destination", where=text, why="expected s3://bucket/prefix")
-    return S3Target(bucket, prefix.strip("/"), endpoint, region)
 
 
 def s3_config(target: S3Target, *, provider: str, threshold_bytes: int, part_bytes: int) -> str:
@@ -75,45 +43,9 @@ class S3Store(Mover):
         root = f"{remote.rstrip(':')}:{target.bucket}/{target.prefix}".rstrip("/")
         super().__init__(rc, root, str(target), scratch, threshold_bytes=threshold_bytes, chunk_bytes=part_bytes)
         self.part_bytes = part_bytes
-        self._bucket, self._prefix, self._endpoint = target.bucket, target.prefix, target.endpoint
-        self._client = boto3.client(
-            "s3", endpoint_url=target.endpoint or None, region_name=target.region,
-            config=Config(
-                retries={"max_attempts": 5, "mode": "standard"}, connect_timeout=10, read_timeout=60,
-                s3={"addressing_style": "path"} if target.endpoint else {}, max_pool_connections=64,
-            ),
-        )  # fmt: skip
-
-    def _key(self, path: str) -> str:
-        return f"{self._prefix}/{path}" if self._prefix else path
-
-    def _ask(self, call: str, path: str = "", /, **parameters: Any) -> dict[str, Any] | None:
-        """One boto3 call; None where the object is missing; our errors else."""
-        where = f"{self.target}/{path}".rstrip("/")
-        try:
-            answer: dict[str, Any] = getattr(self._client, call)(Bucket=self._bucket, **parameters)
-        except botocore.exceptions.ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            if code == "NoSuchBucket" or (call == "head_bucket" and status == 404):
-                raise ConfigurationError(
-                    "the bucket does not exist", where=self.target, fix="Create it, or check --store."
-                ) from error
-            if status == 404:
-                return None
-            if status in (401, 403):
-                raise RefusedError(
-                    "the store refuses these credentials", where=where, why=f"{call}: {code}",
-                    fix="They need at least HEAD and List on the prefix.",
-                ) from error  # fmt: skip
-            raise UnavailableError("the store does not answer as it should", where=where, why=str(error)) from error
-        except botocore.exceptions.NoCredentialsError as error:
-            raise RefusedError(
-                "no credentials for the store", where=where, fix="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-            ) from error
-        except botocore.exceptions.BotoCoreError as error:
-            raise UnavailableError("the store cannot be reached", where=where, why=str(error)) from error
-        return answer
+        self._prefix, self._endpoint = target.prefix, target.endpoint
+        self._bucket = S3Bucket(target)
+        self._key, self._ask = self._bucket.key, self._bucket.ask
 
     def reach(self) -> None:
         """Bucket and credentials."""

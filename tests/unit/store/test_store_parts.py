@@ -6,7 +6,8 @@ from xperience.store.base import Expected
 from xperience.store.mover import expected_matches, leftovers
 from xperience.store.opening import target_of
 from xperience.store.rclone import find_rclone
-from xperience.store.s3 import S3Target, s3_config
+from xperience.store.s3 import s3_config
+from xperience.store.s3_bucket import S3Target
 from xperience.store.ssh import SshTarget, parse_host, sftp_config
 
 

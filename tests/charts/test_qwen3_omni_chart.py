@@ -89,6 +89,7 @@ def test_a_trainjob_starts_all_hosts_again_but_not_where_it_was_refused():
     objects = render(CHART, TRAINJOB)
     runtime = one(objects, "TrainingRuntime")
     assert one(objects, "TrainJob")["spec"]["runtimeRef"]["name"] == runtime["metadata"]["name"]
+    assert one(objects, "TrainJob")["spec"]["trainer"] == {"numNodes": 2}  # else its pods get no rendezvous
     jobset = runtime["spec"]["template"]["spec"]
     assert jobset["failurePolicy"]["maxRestarts"] == 3
     assert jobset["failurePolicy"]["rules"][0]["action"] == "FailJobSet"

@@ -20,7 +20,7 @@ RESOURCES = {
 TRAIN_VALUES = {
     "data": {"claim": "shared"},
     "model": {"claim": "shared", "path": "models/tiny"},
-    "trainer": {"workers": 2, "terminationGracePeriodSeconds": 60},
+    "trainer": {"workers": 2, "terminationGracePeriodSeconds": 60, "cleanPodPolicy": "None"},
     "gpu": {"count": 0},
     "resources": RESOURCES,
     "shmSize": "64Mi",

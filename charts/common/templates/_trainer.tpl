@@ -245,6 +245,8 @@ kind: TrainJob
 metadata: {{- include "common.trainer.metadata" . | nindent 2 }}
 spec:
   runtimeRef: {apiGroup: trainer.kubeflow.org, kind: TrainingRuntime, name: {{ .name }}}
+  # Without a trainer of its own the job's pods get no rendezvous, and each trains alone.
+  trainer: {numNodes: {{ int $v.trainer.workers }}}
 {{- end -}}
 
 {{/* Ranks reach each other on all ports, as NCCL and gloo choose theirs; nobody else but who scrapes comes in. */}}

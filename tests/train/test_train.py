@@ -106,7 +106,8 @@ def test_frozen_weights_in_bfloat16_have_the_same_losses_sharded_and_whole(base,
         train_whole(2, settings_of(base, tmp_path / strategy, strategy=strategy, dtype="bfloat16", epochs=1))
         for strategy in ("ddp", "fsdp")
     )
-    assert losses(fsdp) == pytest.approx(losses(ddp), rel=1e-5)
+    # bfloat16 has a spacing of 2^-8; sums in another order differ by 2e-4 in the fourth step.
+    assert losses(fsdp) == pytest.approx(losses(ddp), rel=2**-10)
 
 
 @pytest.mark.parametrize(

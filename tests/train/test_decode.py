@@ -96,6 +96,16 @@ def test_an_untrained_model_answers_validly_and_alike_alone_and_in_a_batch(gramm
     assert together[2] == answers(thinker, rows[2:3], grammar, maker.tokenizer)[0].answer
 
 
+def test_every_one_of_1024_answers_of_an_untrained_model_is_valid(grammar, maker, thinker):
+    samples = tiny.ShownLabels("test", sessions=256, windows=4, media=("v", "a", "va", ""), seed=2)
+    rows = [maker.row(samples.read(number), with_answer=False) for number in range(1024)]
+    found = [
+        one.answer for start in range(0, 1024, 128)
+        for one in answers(thinker, rows[start : start + 128], grammar, maker.tokenizer)
+    ]  # fmt: skip
+    assert sum(map(valid, found)) == len(found) == 1024
+
+
 def test_answers_are_those_of_generate_held_to_the_grammar_token_by_token(grammar, maker, mixed, thinker):
     rows = [maker.row(mixed.read(number), with_answer=False) for number in range(4)]
     batch = padded(rows, maker.tokenizer.pad_token_id, left=True)

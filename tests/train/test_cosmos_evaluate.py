@@ -12,8 +12,9 @@ from evidence_parts import call
 from staged import stage
 
 from xperience.common.errors import ConfigurationError
+from xperience.common.paired import TOO_FEW
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoExportSettings
-from xperience.cosmos3_nano.evaluate import TOO_FEW, ActionEvaluation
+from xperience.cosmos3_nano.evaluate import ActionEvaluation
 from xperience.cosmos3_nano.export import export
 from xperience.cosmos3_nano.tiny import tiny_pipeline
 

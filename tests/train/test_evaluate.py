@@ -3,9 +3,10 @@ import json
 import pytest
 
 from xperience.common.errors import BadDataError, RefusedError
+from xperience.common.paired import TOO_FEW
 from xperience.common.shards import Shard
 from xperience.qwen3_omni import tiny
-from xperience.qwen3_omni.compare import ABOVE, NO_ZERO_SHOT, NOT_ABOVE, TOO_FEW, ZERO_SHOT
+from xperience.qwen3_omni.compare import ABOVE, NO_ZERO_SHOT, NOT_ABOVE, ZERO_SHOT
 from xperience.qwen3_omni.evaluate import ALL_BASELINES, Answerer, conclude, predict
 from xperience.qwen3_omni.grammar import AnswerGrammar
 from xperience.qwen3_omni.held_out import TrainedOn, check_held_out

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from xperience.common.errors import BadDataError, ConfigurationError
 from xperience.common.evidence import Evidence, Part
+from xperience.common.paired import TOO_FEW, paired_interval
 from xperience.cosmos3_nano.actions import Actions
 from xperience.cosmos3_nano.export import ARTEFACT, STATISTICS, RecordSet, read_records
 from xperience.cosmos3_nano.normaliser import ActionStatistics
@@ -18,8 +19,8 @@ from xperience.cosmos3_nano.records import ActionFile, ActionProxyRecord
 from xperience.cosmos3_nano.trajectory import METRICS, Errors, best_scale, errors_of, scaled, train_mean, trivial
 from xperience.episode.poses import Floats
 
-RESAMPLES, LEAST_SESSIONS, PLACES = 2000, 10, 6
-BETTER, NOT_BETTER, TOO_FEW = "better than trivial", "not better than trivial", "not_run(too few sessions)"
+PLACES = 6
+BETTER, NOT_BETTER = "better than trivial", "not better than trivial"
 
 
 class Compared(Part):
@@ -176,8 +177,11 @@ def _metric(
     compared = {}
     for name, (errors, oracle) in others.items():
         theirs = np.array([asdict(one)[metric] for one in errors], dtype=float)
-        interval = paired_interval(theirs - mine, sessions)
-        verdict = TOO_FEW if interval is None else BETTER if interval[0] > 0 else NOT_BETTER
+        ones = np.ones(len(mine))
+        found, verdict = paired_interval((theirs, ones), (mine, ones), sessions), TOO_FEW
+        interval = (round(found[0], PLACES), round(found[1], PLACES)) if found else None
+        if interval:
+            verdict = BETTER if interval[0] > 0 else NOT_BETTER
         compared[name] = Compared(
             error=round(float(theirs.mean()), PLACES), oracle=oracle, interval=interval, verdict=verdict,
             difference=round(float((theirs - mine).mean()), PLACES),
@@ -187,16 +191,3 @@ def _metric(
         clips=len(mine), error=round(float(mine.mean()), PLACES), trivial=compared,
         verdict=TOO_FEW if TOO_FEW in verdicts else BETTER if verdicts == {BETTER} else NOT_BETTER,
     )  # fmt: skip
-
-
-def paired_interval(differences: Floats, sessions: Sequence[str]) -> tuple[float, float] | None:
-    """95 % of the mean over resampled sessions, every clip of a session with it; None under ten sessions."""
-    names = sorted(set(sessions))
-    if len(names) < LEAST_SESSIONS:
-        return None
-    place = np.array([names.index(session) for session in sessions])
-    sums, counts = np.bincount(place, differences, len(names)), np.bincount(place, minlength=len(names))
-    drawn = np.random.default_rng(0).integers(0, len(names), (RESAMPLES, len(names)))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
-    low, high = (round(float(value), PLACES) for value in np.quantile(means, [0.025, 0.975]))
-    return low, high

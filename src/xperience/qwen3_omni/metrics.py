@@ -8,8 +8,9 @@ import numpy as np
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from xperience.common.evidence import Part
+from xperience.common.paired import Counts, score
 from xperience.qwen3_omni.baselines import Guesses, guesses, names_of, object_guesses
-from xperience.qwen3_omni.compare import PLACES, Comparison, Counts, compare, verdict_of
+from xperience.qwen3_omni.compare import PLACES, Comparison, compare, verdict_of
 from xperience.qwen3_omni.prompt import UNKNOWN, value_of
 from xperience.qwen3_omni.sample import SampleFacts
 
@@ -168,7 +169,7 @@ def evaluate_objects(
         for label, (guess, oracle) in found.items()
     }
     return ObjectResult(
-        micro_f1=_micro(ours), ceiling=_micro(_overlap(truth, [names & known for names in truth])),
+        micro_f1=_rounded(score(ours)), ceiling=_rounded(score(_overlap(truth, [names & known for names in truth]))),
         baselines=baselines, verdict=verdict_of(baselines),
     )  # fmt: skip
 
@@ -176,8 +177,3 @@ def evaluate_objects(
 def _overlap(truth: Sequence[frozenset[str]], said: Sequence[frozenset[str]]) -> Counts:
     both = np.array([2.0 * len(a & b) for a, b in zip(truth, said, strict=True)])
     return both, np.array([float(len(a) + len(b)) for a, b in zip(truth, said, strict=True)])
-
-
-def _micro(counts: Counts) -> float:
-    total = counts[1].sum()
-    return _rounded(counts[0].sum() / total) if total else 0.0

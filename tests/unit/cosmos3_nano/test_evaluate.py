@@ -10,12 +10,12 @@ from staged import stage
 from tracks_parts import track
 
 from xperience.common.errors import BadDataError, ConfigurationError
+from xperience.common.paired import TOO_FEW
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoExportSettings
 from xperience.cosmos3_nano.actions import BLOCKS, actions_of
 from xperience.cosmos3_nano.evaluate import (
     BETTER,
     NOT_BETTER,
-    TOO_FEW,
     action_records,
     conclude,
     predict,

@@ -17,6 +17,18 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         handle.write(content.encode() if isinstance(content, str) else content)
 
 
+def whole_lines(path: Path, *, cut: bool = False) -> list[bytes]:
+    """Lines of a file that a run appends to, without the half one that a kill left; none where there is no file.
+
+    `cut` takes that half off the file too, for the one that goes on.
+    """
+    content = path.read_bytes() if path.exists() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    if cut and whole != content:
+        path.write_bytes(whole)
+    return whole.splitlines()
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """A file under a temporary name in the same folder: fsync, rename, fsync the folder; gone after an error."""

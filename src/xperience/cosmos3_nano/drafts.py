@@ -68,8 +68,8 @@ def draft_of(
     """Read an annotation; BadDataError where what is wanted of it is not there."""
     episode.require((ANNOTATION, f"{CAMERA}.mp4"))
     with Annotation.open(episode.annotation) as annotation:
-        timeline = read_timeline(annotation, episode.path)
         track = read_track(annotation, episode.path) if with_actions else None
+        timeline = track.timeline if track else read_timeline(annotation, episode.path)
         words = read_words(annotation, timeline, episode, settings.contact_threshold)
     draft = Draft(episode, timeline, descriptions=dict(words.descriptions) if words else {})
     if track is not None:

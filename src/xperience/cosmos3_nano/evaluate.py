@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from xperience.common.errors import BadDataError, ConfigurationError
 from xperience.common.evidence import Evidence, Part
+from xperience.common.files import whole_lines
 from xperience.common.paired import TOO_FEW, paired_interval
 from xperience.cosmos3_nano.actions import Actions
 from xperience.cosmos3_nano.export import ARTEFACT, STATISTICS, RecordSet, read_records
@@ -83,14 +84,8 @@ def truth_of(folder: Path, actions: ActionFile, domain: Any, statistics: ActionS
 
 def read_lines(path: Path) -> dict[str, Line]:
     """Predictions by record; half a line at the end of a killed run is cut off."""
-    if not path.exists():
-        return {}
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        path.write_bytes(whole)
     try:
-        lines = [Line.model_validate_json(line) for line in whole.splitlines()]
+        lines = [Line.model_validate_json(line) for line in whole_lines(path, cut=True)]
     except ValidationError as error:
         raise BadDataError("not a prediction", where=str(path), why=str(error.errors()[0]["msg"])) from error
     return {line.record_sha256: line for line in lines}

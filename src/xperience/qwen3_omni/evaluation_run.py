@@ -70,16 +70,18 @@ class HeldOut:
             raise StoppedError("stopped before the last answer", where=str(place), fix="Run the same command again.")
         return place
 
+    def answer_files(self, shards: int) -> list[Path]:
+        """Where the answers of all shards go."""
+        return [Shard(number, shards).path(self.folder(zero_shot=False) / ANSWERS) for number in range(shards)]
+
     def complete(self, shards: int) -> bool:
         """Whether all shards have answered everything: the last one of an Indexed Job makes the report."""
-        places = (Shard(number, shards).path(self.folder(zero_shot=False) / ANSWERS) for number in range(shards))
-        return {fact.id for fact in self.samples.facts} <= set().union(*map(answered, places))
+        return {fact.id for fact in self.samples.facts} <= set().union(*map(answered, self.answer_files(shards)))
 
     def report(self, shards: int) -> Evaluation:
         """The report of all shards, beside the base model's answers where there are any; written."""
-        facts = self.samples.facts
-        paths = [Shard(number, shards).path(self.folder(zero_shot=False) / ANSWERS) for number in range(shards)]
-        predictions = gathered(paths, facts, self.made_by(zero_shot=False), self.vocabulary)
+        facts, by = self.samples.facts, self.made_by(zero_shot=False)
+        predictions = gathered(self.answer_files(shards), facts, by, self.vocabulary)
         base = sorted(self.folder(zero_shot=True).glob(f"{Path(ANSWERS).stem}*.jsonl"))
         zero_shot = gathered(base, facts, self.made_by(zero_shot=True), self.vocabulary) if base else None
         report = conclude(
@@ -87,7 +89,7 @@ class HeldOut:
             inputs={
                 "windows": self.samples.content_sha256, "run": self.run.content_sha256,
                 "manifest": self.samples.dataset.inputs["episode_manifest"],
-                "adapter": self.made_by(zero_shot=False).adapter,
+                "adapter": by.adapter,
             },
             zero_shot=zero_shot,
         )  # fmt: skip

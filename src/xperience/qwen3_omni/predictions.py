@@ -7,7 +7,7 @@ from typing import Any
 
 from xperience.common.errors import BadDataError, RefusedError
 from xperience.common.evidence import Part
-from xperience.common.files import sha256_of_file
+from xperience.common.files import sha256_of_file, whole_lines
 from xperience.qwen3_omni.grammar import closed_sets, is_valid
 from xperience.qwen3_omni.prompt import template_sha256
 from xperience.qwen3_omni.sample import SampleFacts
@@ -38,22 +38,18 @@ def begin(path: Path, by: MadeBy) -> set[str]:
 
     Half a line at the end of a killed run is cut off.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = path.read_bytes() if path.exists() else b""
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole:
-        _check_same(path, MadeBy.model_validate_json(whole.splitlines()[0]), by)
+    lines = whole_lines(path, cut=True)
+    if lines:
+        _check_same(path, MadeBy.model_validate_json(lines[0]), by)
     else:
-        whole = by.model_dump_json().encode() + b"\n"
-    if whole != content:
-        path.write_bytes(whole)
-    return {json.loads(line)["id"] for line in whole.splitlines()[1:]}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(by.model_dump_json() + "\n")
+    return answered(path)
 
 
 def answered(path: Path) -> set[str]:
     """Ids that a file has answers of, if it is there."""
-    whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
-    return {json.loads(line)["id"] for line in whole.splitlines()[1:]}
+    return {json.loads(line)["id"] for line in whole_lines(path)[1:]}
 
 
 def append(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
@@ -69,11 +65,11 @@ def gathered(
     found: dict[str, dict[str, Any]] = {}
     values = {name: set(known) for name, known in closed_sets(vocabulary).items()}
     objects = set(vocabulary["objects"])
-    for path in (path for path in paths if path.exists()):
-        first, *lines = path.read_bytes().rpartition(b"\n")[0].splitlines() or [b""]
-        if first:
-            _check_same(path, MadeBy.model_validate_json(first), by)
-        for line in map(json.loads, lines):
+    for path in paths:
+        lines = whole_lines(path)
+        if lines:
+            _check_same(path, MadeBy.model_validate_json(lines[0]), by)
+        for line in map(json.loads, lines[1:]):
             if line["id"] in found:
                 raise BadDataError("a window was answered twice", where=str(path), why=line["id"])
             if not is_valid(line["answer"], values, objects):

@@ -43,16 +43,14 @@ class S3Store(Mover):
         root = f"{remote.rstrip(':')}:{target.bucket}/{target.prefix}".rstrip("/")
         super().__init__(rc, root, str(target), scratch, threshold_bytes=threshold_bytes, chunk_bytes=part_bytes)
         self.part_bytes = part_bytes
-        self._prefix, self._endpoint = target.prefix, target.endpoint
         self._bucket = S3Bucket(target)
-        self._key, self._ask = self._bucket.key, self._bucket.ask
 
     def reach(self) -> None:
         """Bucket and credentials."""
-        self._ask("head_bucket")
+        self._bucket.ask("head_bucket")
 
     def _head(self, path: str, **parameters: Any) -> dict[str, Any] | None:
-        return self._ask("head_object", path, Key=self._key(path), **parameters)
+        return self._bucket.ask("head_object", path, Key=self._bucket.key(path), **parameters)
 
     def verify(self, path: str, expected: Expected) -> Verified | None:
         """The ETag against the md5s of the read that matched the hub's; else a server-side sha256; else read back."""
@@ -100,15 +98,17 @@ class S3Store(Mover):
 
     def clean_leftovers(self, paths: Iterable[str]) -> list[str]:
         """Abort unfinished multipart uploads of these files, where the credentials may; delete forgotten probes."""
-        keys = {self._key(path) for path in paths}
+        keys = {self._bucket.key(path) for path in paths}
         aborted = leftovers(self.listing(), ())
         for path in aborted:
             self.delete(path)
         try:
-            found = self._ask("list_multipart_uploads", Prefix=self._prefix)
+            found = self._bucket.ask("list_multipart_uploads", Prefix=self._bucket.target.prefix)
             for upload in (found or {}).get("Uploads", []):
                 if upload["Key"] in keys:
-                    self._ask("abort_multipart_upload", upload["Key"], Key=upload["Key"], UploadId=upload["UploadId"])
+                    self._bucket.ask(
+                        "abort_multipart_upload", upload["Key"], Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
                     aborted.append(str(upload["Key"]))
         except RefusedError as error:
             get_log().warning(
@@ -121,7 +121,7 @@ class S3Store(Mover):
 
         def login() -> str:
             self.reach()
-            return f"{self.target} {self._endpoint}".strip()
+            return f"{self.target} {self._bucket.target.endpoint}".strip()
 
         def write() -> str:
             name = probe_name()

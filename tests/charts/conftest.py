@@ -77,6 +77,24 @@ def one(objects: list[dict], kind: str, name: str = "") -> dict:
     return found
 
 
+# Where the pods of a kind are.
+PODS = {
+    "Pod": lambda item: item,
+    "Job": lambda item: item["spec"]["template"],
+    "PyTorchJob": lambda item: item["spec"]["pytorchReplicaSpecs"]["Worker"]["template"],
+    "TrainingRuntime": lambda item: item["spec"]["template"]["spec"]["replicatedJobs"][0]["template"]["spec"][
+        "template"
+    ],
+}
+
+
+def pods(objects: list[dict]) -> list[dict]:
+    """Every pod template of a release."""
+    found = [PODS[item["kind"]](item) for item in objects if item["kind"] in PODS]
+    assert found
+    return found
+
+
 def validate(item: dict, kubernetes: str) -> None:
     """By the strict schema: Kubernetes' own, or the CRD's (made by scripts/crd_schemas.py)."""
     crd = ROOT / "tests" / "data" / "crds" / f"{item['kind'].lower()}.json"

@@ -19,17 +19,6 @@ def test_these_are_two_versions():
     assert [version.split(".")[0] for version in versions] == ["v3", "v4"]
 
 
-@SCENARIOS
-def test_helm_3_renders_what_helm_4_renders(values):
-    assert objects(values, "3") == objects(values, "4")
-
-
-@SCENARIOS
-def test_helm_3_lints_the_chart(values):
-    done = helm("lint", "--strict", str(CHARTS / "relay"), values=values, major="3")
-    assert done.returncode == 0, done.stdout
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -1,12 +1,10 @@
-import kubernetes_validate
 import pytest
 import yaml
-from conftest import CHARTS, helm, one, refusal, render, scenarios
-from test_relay_chart import KUBERNETES, env_of, keeps_the_restricted_standard, with_values
+from conftest import CHARTS, one, refusal, render
+from test_relay_chart import env_of, with_values
 
 CLAIM = yaml.safe_load((CHARTS / "prepare" / "ci" / "claim-values.yaml").read_text())
 S3 = yaml.safe_load((CHARTS / "prepare" / "ci" / "s3-values.yaml").read_text())
-SCENARIOS = pytest.mark.parametrize("values", scenarios("prepare"))
 
 
 def pod_of(objects):
@@ -17,31 +15,6 @@ def pod_of(objects):
 def ports_of(values):
     rules = one(render("prepare", values), "NetworkPolicy")["spec"]["egress"]
     return [port["port"] for rule in rules for port in rule["ports"] if port.get("protocol") == "TCP"]
-
-
-@SCENARIOS
-@pytest.mark.parametrize("version", KUBERNETES)
-def test_every_object_is_valid_under_the_strict_schema(values, version):
-    for item in render("prepare", values, f"{version}.0"):
-        kubernetes_validate.validate(item, version, strict=True)
-
-
-@SCENARIOS
-def test_pods_are_restricted_names_fit_and_no_variable_is_set_twice(values):
-    objects = render("prepare", values)
-    pod = pod_of(objects)
-    keeps_the_restricted_standard(pod)
-    for container in (*pod["initContainers"], *pod["containers"]):
-        names = [variable["name"] for variable in container["env"]]
-        assert len(names) == len(set(names))
-    assert all(len(item["metadata"]["name"]) <= 63 for item in objects)
-
-
-@SCENARIOS
-@pytest.mark.parametrize("major", ["4", "3"])
-def test_both_helms_lint_it(values, major):
-    done = helm("lint", "--strict", str(CHARTS / "prepare"), values=values, major=major)
-    assert done.returncode == 0, done.stdout
 
 
 def test_the_job_is_indexed_by_shards_and_fails_at_once_where_the_gates_say_no():

@@ -17,6 +17,32 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
+{{/* What every pod's spec has: (dict "root" . "graceSeconds" N). */}}
+{{- define "common.podSpec" -}}
+serviceAccountName: {{ include "common.serviceAccountName" .root }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+terminationGracePeriodSeconds: {{ int64 .graceSeconds }}
+securityContext: {{- include "common.podSecurityContext" .root | nindent 2 }}
+{{- with include "common.scheduling" .root | trim }}{{ . | nindent 0 }}{{ end }}
+{{- end -}}
+
+{{/* What an Indexed Job's spec has, one index per shard: (dict "shards" N "tries" N "deadline" SECONDS "ttl" SECONDS "containers" LIST). */}}
+{{- define "common.indexedJob" -}}
+completionMode: Indexed
+completions: {{ int .shards }}
+parallelism: {{ int .shards }}
+backoffLimitPerIndex: {{ int .tries }}
+# Without one share there is no whole.
+maxFailedIndexes: 0
+activeDeadlineSeconds: {{ int64 .deadline }}
+ttlSecondsAfterFinished: {{ int64 .ttl }}
+podReplacementPolicy: Failed
+podFailurePolicy:
+  rules:
+    {{- include "common.podFailureRules" .containers | nindent 4 }}
+{{- end -}}
+
 {{/* Labels and annotations of a pod; (dict "root" . "labels" FURTHER). */}}
 {{- define "common.podMetadata" -}}
 labels:

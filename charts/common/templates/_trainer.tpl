@@ -106,12 +106,7 @@ failed for one to try again, for ever.
 {{- $root := .root -}}
 metadata: {{- include "common.podMetadata" (dict "root" .root "labels" (dict "app.kubernetes.io/component" "worker")) | nindent 2 }}
 spec:
-  serviceAccountName: {{ include "common.serviceAccountName" .root }}
-  automountServiceAccountToken: false
-  enableServiceLinks: false
-  terminationGracePeriodSeconds: {{ int64 .root.Values.trainer.terminationGracePeriodSeconds }}
-  securityContext: {{- include "common.podSecurityContext" .root | nindent 4 }}
-  {{- with include "common.scheduling" .root | trim }}{{ . | nindent 2 }}{{ end }}
+  {{- include "common.podSpec" (dict "root" .root "graceSeconds" .root.Values.trainer.terminationGracePeriodSeconds) | nindent 2 }}
   {{- with .root.Values.gang.schedulerName }}
   schedulerName: {{ . }}
   {{- end }}

@@ -22,12 +22,7 @@ resources: {{- include "common.trainer.resources" . | nindent 2 }}
 metadata: {{- include "common.podMetadata" (dict "root" . "labels" (dict "app.kubernetes.io/component" "evaluate")) | nindent 2 }}
 spec:
   restartPolicy: Never
-  serviceAccountName: {{ include "common.serviceAccountName" . }}
-  automountServiceAccountToken: false
-  enableServiceLinks: false
-  terminationGracePeriodSeconds: {{ int64 .Values.trainer.terminationGracePeriodSeconds }}
-  securityContext: {{- include "common.podSecurityContext" . | nindent 4 }}
-  {{- with include "common.scheduling" . | trim }}{{ . | nindent 2 }}{{ end }}
+  {{- include "common.podSpec" (dict "root" . "graceSeconds" .Values.trainer.terminationGracePeriodSeconds) | nindent 2 }}
   {{- if .Values.evaluate.zeroShot }}
   initContainers:
     - name: zero-shot

@@ -8,12 +8,7 @@
 metadata: {{- include "common.podMetadata" (dict "root" . "labels" $labels) | nindent 2 }}
 spec:
   restartPolicy: Never
-  serviceAccountName: {{ include "common.serviceAccountName" . }}
-  automountServiceAccountToken: false
-  enableServiceLinks: false
-  terminationGracePeriodSeconds: {{ int64 .Values.job.terminationGracePeriodSeconds }}
-  securityContext: {{- include "common.podSecurityContext" . | nindent 4 }}
-  {{- with include "common.scheduling" . | trim }}{{ . | nindent 2 }}{{ end }}
+  {{- include "common.podSpec" (dict "root" . "graceSeconds" .Values.job.terminationGracePeriodSeconds) | nindent 2 }}
   {{- with .Values.topologySpreadConstraints }}
   topologySpreadConstraints: {{- toYaml . | nindent 4 }}
   {{- else }}

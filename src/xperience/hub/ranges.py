@@ -4,7 +4,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xperience.common.errors import ConfigurationError, NoSpaceError
@@ -12,6 +12,7 @@ from xperience.common.identity import FileIdentity
 from xperience.common.sizes import human_bytes
 
 SCHEMA = "xperience.ranges/1"
+FOLDER_ATTEMPTS = 100
 
 
 @contextmanager
@@ -30,6 +31,15 @@ def scratch_errors(path: Path, need_bytes: int = 0) -> Iterator[None]:
         raise ConfigurationError(
             "scratch cannot be used", where=str(path), why=why, fix="Check the volume, its owner and its mode."
         ) from error
+
+
+def write_with_folder(path: Path, content: bytes) -> int:
+    """Write a file and the folders above it, which whoever releases the last file in them may remove meanwhile."""
+    for _ in range(FOLDER_ATTEMPTS):
+        with suppress(FileNotFoundError, FileExistsError):  # FileExistsError: it was there, and then it was not
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.write_bytes(content)
+    raise FileNotFoundError(errno.ENOENT, "the folder is removed again and again", str(path.parent))
 
 
 def part_path(destination: Path) -> Path:
@@ -55,15 +65,13 @@ class RangedFile:
         self.part, self._bitmap = part_path(destination), bitmap_path(destination)
         self._descriptors: tuple[int, int] | None = None
         with scratch_errors(self.part, self.size_bytes):
-            destination.parent.mkdir(parents=True, exist_ok=True)
             adopted = self._adopt(identity)
             self.range_bytes = adopted or range_bytes
             header = header_of(identity, self.range_bytes)
             self._header_bytes = len(header)
             if not adopted:
                 self.discard()
-                with self._bitmap.open("wb") as handle:
-                    handle.write(header + bytes(self.count))
+                write_with_folder(self._bitmap, header + bytes(self.count))
             flags = os.O_RDWR | os.O_CREAT
             self._descriptors = (os.open(self.part, flags, 0o644), os.open(self._bitmap, flags, 0o644))
             if not adopted:

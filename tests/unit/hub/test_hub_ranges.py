@@ -1,6 +1,8 @@
 import errno
 import os
 import subprocess
+import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +30,27 @@ def test_a_new_file_is_preallocated_and_misses_every_range(tmp_path):
     assert file.bounds(10) == (1000, 1050)
     assert file.part.stat().st_size == 1050
     assert file.part.stat().st_blocks * 512 >= 1050
+
+
+def test_folders_that_another_leg_removes_meanwhile_are_made_again(tmp_path):
+    """The transfer leg removes folders that its releases left empty while the next files' downloads begin in them."""
+    folder = tmp_path / "session" / "episode"
+    ended = threading.Event()
+
+    def remove():
+        while not ended.wait(0.0001):
+            for empty in (folder, folder.parent):
+                with suppress(OSError):
+                    empty.rmdir()
+
+    remover = threading.Thread(target=remove)
+    remover.start()
+    try:
+        for _ in range(1000):
+            RangedFile(IDENTITY, folder / "b.bin", 100).discard()
+    finally:
+        ended.set()
+        remover.join()
 
 
 def test_marked_ranges_are_adopted_with_their_bytes(tmp_path):

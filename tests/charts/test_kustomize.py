@@ -6,10 +6,9 @@ import socket
 import subprocess
 from functools import cache
 
-import kubernetes_validate
 import pytest
 import yaml
-from conftest import ROOT, one, programs
+from conftest import PODS, ROOT, one, programs, validate
 from test_relay_chart import containers_of, env_of, keeps_the_restricted_standard, pod_of
 
 from xperience.common.errors import ConfigurationError
@@ -17,7 +16,9 @@ from xperience.store import ssh_access
 from xperience.store.rclone import find_rclone
 
 FOLDERS = sorted((ROOT / "kustomize" / "overlays").iterdir())
-OVERLAYS = pytest.mark.parametrize("name", [folder.name for folder in FOLDERS])
+STAGES = ["prepare", "qwen3-omni", "windows"]
+EVERY = pytest.mark.parametrize("name", [folder.name for folder in FOLDERS])
+RELAYS = pytest.mark.parametrize("name", [folder.name for folder in FOLDERS if folder.name not in STAGES])
 
 
 @cache
@@ -41,22 +42,23 @@ def ports(rule):
 
 
 def test_there_are_the_overlays_that_the_readme_names():
-    assert [folder.name for folder in FOLDERS] == ["airgap", "kind", "kueue", "restricted", "s3", "ssh"]
+    relays = ["airgap", "kind", "kueue", "restricted", "s3", "ssh"]
+    assert [folder.name for folder in FOLDERS] == sorted(relays + STAGES)
 
 
-@OVERLAYS
+@EVERY
 def test_an_overlay_is_built_the_same_by_an_older_kubectl(name):
     assert built(name, "3") == built(name)
 
 
 @pytest.mark.parametrize("version", ["1.29", "1.33", "1.34", "1.37"])
-@OVERLAYS
+@EVERY
 def test_an_overlay_is_valid_under_the_strict_schema(name, version):
     for item in build(name):
-        kubernetes_validate.validate(item, version, strict=True)
+        validate(item, version)
 
 
-@OVERLAYS
+@RELAYS
 def test_an_overlay_has_one_relay_that_keeps_the_restricted_standard(name):
     objects = build(name)
     pod = pod_of(objects)
@@ -66,7 +68,7 @@ def test_an_overlay_has_one_relay_that_keeps_the_restricted_standard(name):
     assert len({found["app.kubernetes.io/instance"] for found in labels if "app.kubernetes.io/name" in found}) == 1
 
 
-@OVERLAYS
+@RELAYS
 def test_an_overlay_changes_variables_and_misspells_none(name):
     base = "relay-s3" if name == "s3" else "relay-ssh"
     before = containers_of(pod_of(list(yaml.safe_load_all((ROOT / "jobs" / f"{base}.yaml").read_text()))))
@@ -77,28 +79,53 @@ def test_an_overlay_changes_variables_and_misspells_none(name):
         assert not {name for name in new if name.startswith("XPERIENCE_")}
 
 
-@pytest.mark.parametrize("name", ["airgap", "kind", "kueue", "restricted"])
-def test_an_overlay_stands_on_s3_as_its_comment_says(name, tmp_path):
+def built_on(name, below, tmp_path):
+    """The overlay with another of the overlays that its comment names under it."""
     for folder in ("jobs", "kustomize"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     overlay = tmp_path / "kustomize" / "overlays" / name
     text = (overlay / "kustomization.yaml").read_text()
-    assert "../ssh  # or ../s3" in text
-    (overlay / "kustomization.yaml").write_text(text.replace("../ssh  # or ../s3", "../s3"))
+    (line,) = (line for line in text.splitlines() if line.startswith("  - ../ssh  # or "))
+    assert f"../{below}" in line.partition("# or ")[2].split(", ")
+    (overlay / "kustomization.yaml").write_text(text.replace(line, f"  - ../{below}"))
     done = subprocess.run([programs() / "kubectl", "kustomize", overlay], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    objects = list(yaml.safe_load_all(done.stdout))
+    return list(yaml.safe_load_all(done.stdout))
+
+
+@pytest.mark.parametrize("name", ["airgap", "kind", "kueue", "restricted"])
+def test_an_overlay_stands_on_s3_as_its_comment_says(name, tmp_path):
+    objects = built_on(name, "s3", tmp_path)
     assert one(objects, "Job")["metadata"]["labels"]["app.kubernetes.io/instance"] == "relay-s3"
-    kubernetes_validate.validate(one(objects, "Job"), "1.34", strict=True)
+    validate(one(objects, "Job"), "1.34")
 
 
-@OVERLAYS
+@pytest.mark.parametrize("below", STAGES)
+@pytest.mark.parametrize("name", ["kueue", "restricted"])
+def test_queue_and_namespace_are_there_for_every_stage(name, below, tmp_path):
+    (job,) = (item for item in built_on(name, below, tmp_path) if item["kind"] in PODS)
+    assert job["metadata"]["labels"]["app.kubernetes.io/name"] == below
+    validate(job, "1.34")
+    if name == "kueue":
+        assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "transfers"
+    else:
+        assert job["metadata"]["namespace"] == "xperience"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stages_overlay_is_its_job_alone(name):
+    (job,) = (item for item in build(name) if item["kind"] in PODS)
+    (path,) = (ROOT / "jobs").glob(f"{name}-train.yaml" if name == "qwen3-omni" else f"{name}.yaml")
+    assert job in list(yaml.safe_load_all(path.read_text()))
+
+
+@RELAYS
 def test_preflight_and_relay_have_the_same_settings(name):
     found = containers_of(pod_of(build(name)))
     assert env_of(found["preflight"]) == env_of(found["relay"])
 
 
-@OVERLAYS
+@EVERY
 def test_an_overlay_begins_with_what_it_does_and_how_it_is_used(name):
     text = (ROOT / "kustomize" / "overlays" / name / "kustomization.yaml").read_text()
     for word in ("What:", "Needs:", "Apply:", "Watch:", "Clean:"):

@@ -123,6 +123,18 @@ def test_a_variable_of_the_values_wins_over_the_charts_own():
     assert env_of(found["relay"])["XPERIENCE_LOCK_WAIT_SECONDS"] == "330"
 
 
+def test_a_required_probe_reaches_preflight_and_relay_alone():
+    pod = pod_of(render("relay", with_values(S3, requiredProbe={"configMap": "mine", "key": "found"})))
+    for name, container in containers_of(pod).items():
+        mounts = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "required-probe"]
+        place = env_of(container).get("XPERIENCE_REQUIRE_PROBE")
+        assert (mounts, place) == (
+            ([], None) if name == "rclone" else (["/etc/xperience/probe"], "/etc/xperience/probe/probe.json")
+        )
+    (volume,) = (volume for volume in pod["volumes"] if volume["name"] == "required-probe")
+    assert volume["configMap"] == {"name": "mine", "items": [{"key": "found", "path": "probe.json"}]}
+
+
 def test_a_custom_ca_reaches_every_client():
     found = containers_of(pod_of(render("relay", with_values(S3, customCa__configMap="ca"))))
     place = "/etc/xperience/ca/ca.crt"

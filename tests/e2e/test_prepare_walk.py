@@ -94,6 +94,7 @@ def test_nine_of_128_are_found_swapped_and_only_theirs_is_relayed(repository, tm
         walk.run("prepare", "probe", "--selection-json", FIRST, expect=65)
         report = ProbeReport.read(walk.folder / EVIDENCE / "probe.json")
         assert {episode.path: episode.verdict.good_for for episode in report.unusable} == nine
+        assert (walk.folder / EVIDENCE / "probe.json").stat().st_size < 1 << 20  # what a ConfigMap holds
         hub.log.reset()
         refused = walk.relay(FIRST, *required, expect=77).stderr
         assert "9 of 128 episodes are not usable for windows and actions" in refused

@@ -102,6 +102,9 @@ volumeMounts:
   {{- if include "relay.selectionConfigMap" . }}
   - {name: selection, mountPath: /etc/xperience/selection, readOnly: true}
   {{- end }}
+  {{- if .Values.requiredProbe.configMap }}
+  - {name: required-probe, mountPath: /etc/xperience/probe, readOnly: true}
+  {{- end }}
   {{- if .Values.customCa.configMap }}
   - {name: custom-ca, mountPath: /etc/xperience/ca, readOnly: true}
   {{- end }}
@@ -142,6 +145,12 @@ volumeMounts:
   configMap:
     name: {{ . }}
     items: [{key: {{ $.root.Values.selection.key }}, path: selection}]
+{{- end }}
+{{- with .Values.requiredProbe.configMap }}
+- name: required-probe
+  configMap:
+    name: {{ . }}
+    items: [{key: {{ $.root.Values.requiredProbe.key }}, path: probe.json}]
 {{- end }}
 {{- with .Values.customCa.configMap }}
 - name: custom-ca

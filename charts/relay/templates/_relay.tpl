@@ -77,6 +77,7 @@ resources:
   "XPERIENCE_LOCK_WAIT_SECONDS" (add 30 (int64 .Values.job.terminationGracePeriodSeconds))
   "HOME" "/tmp" -}}
 {{- if include "relay.selectionConfigMap" . }}{{ $_ := set $env "XPERIENCE_SELECTION_JSON" "/etc/xperience/selection/selection" }}{{ end -}}
+{{- if .Values.requiredProbe.configMap }}{{ $_ := set $env "XPERIENCE_REQUIRE_PROBE" "/etc/xperience/probe/probe.json" }}{{ end -}}
 {{- with .Values.selection.url }}{{ $_ := set $env "XPERIENCE_SELECTION_URL" . }}{{ $_ := set $env "XPERIENCE_SELECTION_SHA256" $.root.Values.selection.sha256 }}{{ end -}}
 {{- if gt (int .Values.relay.shards) 1 }}{{ $_ := set $env "XPERIENCE_SHARD" (printf "%d/%d" (int $shard) (int .Values.relay.shards)) }}{{ end -}}
 {{- if .Values.store.ssh.host -}}

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from xperience.common.settings.cosmos3_nano import Cosmos3NanoCheckSettings, Cosmos3NanoExportSettings
 from xperience.common.settings.prepare import PrepareRunSettings
 from xperience.common.settings.qwen3_omni import Qwen3OmniEvaluateSettings, Qwen3OmniTrainSettings
 from xperience.common.settings.relay import RelayPullSettings, RelayRunSettings
@@ -18,6 +19,7 @@ SETTINGS: dict[str, set[str]] = {
     "relay": {*RelayRunSettings.model_fields},
     "prepare": {*PrepareRunSettings.model_fields, *RelayPullSettings.model_fields},
     "windows": {*WindowsBuildSettings.model_fields},
+    "cosmos3-nano": {*Cosmos3NanoExportSettings.model_fields, *Cosmos3NanoCheckSettings.model_fields},
     "qwen3-omni": {*Qwen3OmniTrainSettings.model_fields, *Qwen3OmniEvaluateSettings.model_fields},
 }
 # Maps and lists whose content is Kubernetes', not ours.
@@ -33,9 +35,9 @@ OPEN = {
 GIVEN_BY_THE_CHART = {
     "hf_endpoint", "hf_token_path", "relay_root", "rclone", "rclone_socket", "rclone_fs", "selection_json", "store",
     "transfer_host", "transfer_root", "ssh_key", "known_hosts", "s3_endpoint", "s3_region", "s3_provider",
-    "metrics_port", "deadline_seconds", "offline", "dry_run", "require_probe", "selection_url", "selection_sha256", "shard",
-    "progress_job", "progress_job_uid", "json_output", "data_root", "evidence", "shards", "run",
-    "windows", "manifest_json", "base", "output", "processes", "merge", "zero_shot",
+    "metrics_port", "deadline_seconds", "offline", "dry_run", "require_probe", "selection_url", "selection_sha256",
+    "shard",    "progress_job", "progress_job_uid", "json_output", "data_root", "evidence", "shards", "run",
+    "windows", "manifest_json", "base", "output", "records", "processes", "merge", "zero_shot",
 }  # fmt: skip
 
 

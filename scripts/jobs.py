@@ -16,6 +16,8 @@ IMAGES = "images xperience/relay and xperience/rclone where the nodes find them 
 PREPARE_IMAGE = "image xperience/prepare where the nodes find it (`make images`)"
 TRAIN_IMAGE = "image xperience/train where the nodes find it (`make images IMAGES=train`)"
 DATA = "claim training-data (ReadWriteMany), in it what jobs/prepare.yaml and the jobs after it wrote"
+OPERATOR = "Kubeflow's training operator 1.9"
+COSMOS = "claim models, in it the folder Cosmos3-Nano"
 MODEL = "claim models, in it the folder Qwen3-Omni-30B-A3B-Instruct"
 TOKEN = "kubectl create secret generic hub-token --from-file=token=$HF_TOKEN_PATH"
 SSH_KEY = "kubectl create secret generic store-key --from-file=id_ed25519 --from-file=known_hosts"
@@ -79,7 +81,7 @@ MANIFESTS = (
     Manifest(
         "qwen3-omni-train",
         "trains the adapter on two hosts of eight GPUs, if the gates for train pass; run again, it goes on",
-        (TRAIN_IMAGE, "Kubeflow's training operator 1.9", DATA, MODEL),
+        (TRAIN_IMAGE, OPERATOR, DATA, MODEL),
         {**TRAIN, "trainer": {"workers": 2}},
         chart="qwen3-omni",
         container="pytorch",
@@ -99,6 +101,31 @@ MANIFESTS = (
         {**TRAIN, "stage": "evaluate", "evaluate": {"shards": 8}, "gpu": {"count": 1}},
         chart="qwen3-omni",
         container="evaluate",
+    ),
+    Manifest(
+        "cosmos3-nano-export",
+        "writes the records of Cosmos3-Nano's four tasks, with clips and NVIDIA's own formats",
+        (TRAIN_IMAGE, DATA),
+        {"data": {"claim": "training-data"}, "stage": "export"},
+        chart="cosmos3-nano",
+        container="export",
+    ),
+    Manifest(
+        "cosmos3-nano-compatibility",
+        "checks those records with a tiny random model of Nano's architecture, on CPUs",
+        (TRAIN_IMAGE, OPERATOR, f"{DATA}; the records of cosmos3-nano-export"),
+        {"data": {"claim": "training-data"}},
+        chart="cosmos3-nano",
+        container="pytorch",
+    ),
+    Manifest(
+        "cosmos3-nano-post-training",
+        "post-trains Cosmos3-Nano on two hosts of eight GPUs, if evaluation, audit and compatibility passed",
+        (TRAIN_IMAGE, OPERATOR, f"{DATA}; records, compatibility and evaluation", COSMOS),
+        {"data": {"claim": "training-data"}, "model": {"claim": "models"}, "stage": "post-training",
+         "trainer": {"workers": 2}, "gpu": {"count": 8}},
+        chart="cosmos3-nano",
+        container="pytorch",
     ),
 )  # fmt: skip
 

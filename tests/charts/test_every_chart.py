@@ -15,7 +15,7 @@ MAJORS = pytest.mark.parametrize("major", ["4", "3"])
 
 
 def test_these_are_the_charts():
-    assert NAMES == ["prepare", "qwen3-omni", "relay", "windows"]
+    assert NAMES == ["cosmos3-nano", "prepare", "qwen3-omni", "relay", "windows"]
 
 
 @EVERY

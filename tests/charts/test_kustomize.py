@@ -16,7 +16,8 @@ from xperience.store import ssh_access
 from xperience.store.rclone import find_rclone
 
 FOLDERS = sorted((ROOT / "kustomize" / "overlays").iterdir())
-STAGES = ["prepare", "qwen3-omni", "windows"]
+STAGES = ["cosmos3-nano", "prepare", "qwen3-omni", "windows"]
+JOBS = {"qwen3-omni": "qwen3-omni-train", "cosmos3-nano": "cosmos3-nano-compatibility"}
 EVERY = pytest.mark.parametrize("name", [folder.name for folder in FOLDERS])
 RELAYS = pytest.mark.parametrize("name", [folder.name for folder in FOLDERS if folder.name not in STAGES])
 
@@ -115,7 +116,7 @@ def test_queue_and_namespace_are_there_for_every_stage(name, below, tmp_path):
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stages_overlay_is_its_job_alone(name):
     (job,) = (item for item in build(name) if item["kind"] in PODS)
-    (path,) = (ROOT / "jobs").glob(f"{name}-train.yaml" if name == "qwen3-omni" else f"{name}.yaml")
+    path = ROOT / "jobs" / f"{JOBS.get(name, name)}.yaml"
     assert job in list(yaml.safe_load_all(path.read_text()))
 
 

@@ -3,8 +3,9 @@
 {{/* Combinations that cannot work stop here. */}}
 {{- define "common.trainer.validate" -}}
 {{- if not .Values.data.claim }}{{ fail "ERROR: data.claim is missing: the claim that holds evidence, windows and results." }}{{ end -}}
-{{- if not .Values.model.claim }}{{ fail "ERROR: model.claim is missing: the claim that holds the base model." }}{{ end -}}
-{{- range $name, $path := dict "data.evidencePath" .Values.data.evidencePath "data.windowsPath" .Values.data.windowsPath "data.outputPath" .Values.data.outputPath "model.path" .Values.model.path }}
+{{- $paths := dict "model.path" .Values.model.path -}}
+{{- range $name, $path := omit .Values.data "claim" }}{{ $_ := set $paths (printf "data.%s" $name) $path }}{{ end -}}
+{{- range $name, $path := $paths }}
 {{- if or (hasPrefix "/" $path) (contains ".." $path) (not $path) }}{{ fail (printf "ERROR: %s is a folder in its claim, not %q." $name $path) }}{{ end -}}
 {{- end -}}
 {{- if not (has .Values.trainer.api (list "pytorchjob" "trainjob")) }}{{ fail (printf "ERROR: trainer.api is pytorchjob or trainjob, not %q." .Values.trainer.api) }}{{ end -}}
@@ -20,15 +21,14 @@
 {{- ternary .Values.trainer.processesPerWorker .Values.gpu.count (eq (int .Values.gpu.count) 0) -}}
 {{- end -}}
 
+{{/* The chart's own variables come from its template <chart>.places, a map as YAML. */}}
 {{- define "common.trainer.env" -}}
-{{- $env := dict
+{{- $env := merge (include (printf "%s.places" .Chart.Name) . | fromYaml) (dict
   "XPERIENCE_EVIDENCE" (printf "/data/%s" .Values.data.evidencePath)
-  "XPERIENCE_WINDOWS" (printf "/data/%s" .Values.data.windowsPath)
-  "XPERIENCE_OUTPUT" (printf "/data/%s" .Values.data.outputPath)
   "XPERIENCE_BASE" (printf "/models/%s" .Values.model.path)
   "HF_HUB_OFFLINE" (ternary "1" "0" .Values.hub.offline)
   "HF_HOME" "/tmp/huggingface"
-  "HOME" "/tmp" -}}
+  "HOME" "/tmp") -}}
 {{- range $name, $value := .Values.settings }}{{ $_ := set $env (printf "XPERIENCE_%s" (upper $name)) $value }}{{ end -}}
 {{- include "common.env" (merge (dict) .Values.extraEnv $env) | trim }}
 {{- with .Values.hub.tokenSecret }}
@@ -37,12 +37,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* The model's volume: that of the data where the claim is the same, since a pod with two volumes of one claim never starts. */}}
-{{- define "common.trainer.modelVolume" -}}
-{{- ternary "data" "models" (eq .Values.model.claim .Values.data.claim) -}}
-{{- end -}}
-
-{{/* What every container of these pods has. */}}
+{{/* What every container of these pods has. A model in the data's claim is in its volume: a pod with two volumes of one claim never starts. */}}
 {{- define "common.trainer.container" -}}
 image: {{ include "common.image" (dict "image" .Values.image.train "version" .Chart.AppVersion) }}
 imagePullPolicy: {{ .Values.image.train.pullPolicy }}
@@ -50,7 +45,9 @@ securityContext: {{- include "common.containerSecurityContext" . | nindent 2 }}
 terminationMessagePolicy: FallbackToLogsOnError
 volumeMounts:
   - {name: data, mountPath: /data}
-  - {name: {{ include "common.trainer.modelVolume" . }}, mountPath: /models, readOnly: true}
+  {{- if .Values.model.claim }}
+  - {name: {{ ternary "data" "models" (eq .Values.model.claim .Values.data.claim) }}, mountPath: /models, readOnly: true}
+  {{- end }}
   - {name: tmp, mountPath: /tmp}
   - {name: shm, mountPath: /dev/shm}
   {{- if .Values.hub.tokenSecret }}
@@ -84,7 +81,7 @@ failed for one to try again, for ever.
 {{- define "common.trainer.volumes" -}}
 - name: data
   persistentVolumeClaim: {claimName: {{ .Values.data.claim }}}
-{{- if eq (include "common.trainer.modelVolume" .) "models" }}
+{{- if and .Values.model.claim (ne .Values.model.claim .Values.data.claim) }}
 - name: models
   persistentVolumeClaim: {claimName: {{ .Values.model.claim }}, readOnly: true}
 {{- end }}
@@ -101,7 +98,7 @@ failed for one to try again, for ever.
 {{- end }}
 {{- end -}}
 
-{{/* A worker: (dict "root" . "container" NAME "args" (list …) "gate" STEP). */}}
+{{/* A worker: (dict "root" . "container" NAME "args" (list PROGRAM …) "gate" STEP "image" "another than the gate's"). */}}
 {{- define "common.trainer.pod" -}}
 {{- $root := .root -}}
 metadata: {{- include "common.podMetadata" (dict "root" .root "labels" (dict "app.kubernetes.io/component" "worker")) | nindent 2 }}
@@ -122,10 +119,11 @@ spec:
     {{- include "common.trainer.gate" (dict "root" .root "step" .gate) | nindent 4 }}
   containers:
     - name: {{ .container }}
-      command: [sh, -c, 'code=$(cat /gate/code); if [ "$code" != 0 ]; then echo "refused: the gates for $1 do not pass, see the log of container gate" >&2; exit "$code"; fi; shift; exec "$@"', train, {{ .gate }}, xperience]
+      command: [sh, -c, 'code=$(cat /gate/code); if [ "$code" != 0 ]; then echo "refused: the gates for $1 do not pass, see the log of container gate" >&2; exit "$code"; fi; shift; exec "$@"', train, {{ .gate }}]
       args: {{- toYaml .args | nindent 8 }}
       {{- $container := include "common.trainer.container" .root | fromYaml }}
       {{- $_ := set $container "volumeMounts" (append $container.volumeMounts (dict "name" "gate" "mountPath" "/gate" "readOnly" true)) }}
+      {{- if .image }}{{ $_ := set $container "image" .image }}{{ end }}
       {{- toYaml $container | nindent 6 }}
       env:
         {{- include "common.trainer.env" .root | nindent 8 }}
@@ -158,7 +156,7 @@ labels:
 
 {{/*
 Worker-only with elasticPolicy: a Master would get the operator an init container of its own into every worker, which the
-restricted profile refuses, and without elasticPolicy workers alone get no rendezvous. (dict "root" . "name" NAME "args" LIST "gate" STEP)
+restricted profile refuses, and without elasticPolicy workers alone get no rendezvous. (dict "root" . "name" NAME, and the pod's)
 */}}
 {{- define "common.trainer.pytorchjob" -}}
 {{- $v := .root.Values -}}
@@ -190,7 +188,7 @@ spec:
       replicas: {{ int $v.trainer.workers }}
       # 143 (stopped, checkpoint complete) and other codes from 128 on get a new pod, what refuses or is wrong fails the job.
       restartPolicy: ExitCode
-      template: {{- include "common.trainer.pod" (dict "root" .root "container" "pytorch" "args" .args "gate" .gate) | nindent 8 }}
+      template: {{- include "common.trainer.pod" (merge (dict "container" "pytorch") .) | nindent 8 }}
 {{- end -}}
 
 {{/* The same pod under Kubeflow Trainer v2: a TrainingRuntime of the release's own, and the TrainJob. */}}
@@ -231,7 +229,7 @@ spec:
                 rules:
                   {{- include "common.podFailureRules" (list "node") | nindent 18 }}
               template:
-                {{- $pod := include "common.trainer.pod" (dict "root" .root "container" "node" "args" .args "gate" .gate) | fromYaml }}
+                {{- $pod := include "common.trainer.pod" (merge (dict "container" "node") .) | fromYaml }}
                 {{- $_ := set $pod.spec "restartPolicy" "Never" }}
                 {{- toYaml $pod | nindent 16 }}
 ---

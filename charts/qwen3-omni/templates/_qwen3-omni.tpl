@@ -1,4 +1,10 @@
+{{- define "qwen3-omni.places" -}}
+XPERIENCE_WINDOWS: /data/{{ .Values.data.windowsPath }}
+XPERIENCE_OUTPUT: /data/{{ .Values.data.outputPath }}
+{{- end -}}
+
 {{- define "qwen3-omni.validate" -}}
+{{- if not .Values.model.claim }}{{ fail "ERROR: model.claim is missing: the claim that holds the base model." }}{{ end -}}
 {{- include "common.trainer.validate" . -}}
 {{- if not (has .Values.stage (list "train" "evaluate")) }}{{ fail (printf "ERROR: stage is train or evaluate, not %q." .Values.stage) }}{{ end -}}
 {{- if lt (int .Values.evaluate.shards) 1 }}{{ fail "ERROR: evaluate.shards is less than 1." }}{{ end -}}
@@ -6,7 +12,7 @@
 
 {{/* A change of what the pods do makes another job: the old one's are immutable. */}}
 {{- define "qwen3-omni.jobName" -}}
-{{- $template := ternary (include "qwen3-omni.evaluatePod" .) (include "common.trainer.pod" (dict "root" . "container" "pytorch" "args" (list "qwen3-omni" "train") "gate" "train")) (eq .Values.stage "evaluate") -}}
+{{- $template := ternary (include "qwen3-omni.evaluatePod" .) (include "common.trainer.pod" (dict "root" . "container" "pytorch" "args" (list "xperience" "qwen3-omni" "train") "gate" "train")) (eq .Values.stage "evaluate") -}}
 {{- include "common.fullname" . }}-{{ print $template .Values.trainer.workers .Values.trainer.api .Values.evaluate.shards | sha256sum | trunc 8 -}}
 {{- end -}}
 

@@ -36,7 +36,7 @@ GIVEN_BY_THE_CHART = {
     "hf_endpoint", "hf_token_path", "relay_root", "rclone", "rclone_socket", "rclone_fs", "selection_json", "store",
     "transfer_host", "transfer_root", "ssh_key", "known_hosts", "s3_endpoint", "s3_region", "s3_provider",
     "metrics_port", "deadline_seconds", "offline", "dry_run", "require_probe", "selection_url", "selection_sha256",
-    "shard",    "progress_job", "progress_job_uid", "json_output", "data_root", "evidence", "shards", "run",
+    "shard", "progress_job", "progress_job_uid", "json_output", "data_root", "evidence", "shards", "run",
     "windows", "manifest_json", "base", "output", "records", "processes", "merge", "zero_shot",
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Relay, prepare, review, windows, training on two nodes, evaluation: a `helm install` per stage."""
+"""Relay, prepare, review, windows, training on two nodes, evaluation, Cosmos: a `helm install` per stage."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from test_prepare import prepare, verdicts
 from test_relay import install, merged, s3
 
 SHARED = ROOT / "build" / "kind" / "shared"  # /srv/shared of both nodes
-WINDOWS, TRAIN = ROOT / "charts" / "windows", ROOT / "charts" / "qwen3-omni"
+WINDOWS, TRAIN, COSMOS = (ROOT / "charts" / name for name in ("windows", "qwen3-omni", "cosmos3-nano"))
 RESOURCES = {
     "requests": {"cpu": "50m", "memory": "256Mi", "ephemeral-storage": "64Mi"},
     "limits": {"memory": "3Gi", "ephemeral-storage": "512Mi"},
@@ -28,6 +28,8 @@ TRAIN_VALUES = {
     "extraVolumes": [{"name": "torch", "persistentVolumeClaim": {"claimName": "torch", "readOnly": True}}],
     "extraVolumeMounts": [{"name": "torch", "mountPath": "/srv/torch", "readOnly": True}],
 }
+TINY = merged(TRAIN_VALUES, {"trainer": {"workers": 1}})
+POST_TRAINING = {"stage": "post-training", "model": {"path": "models/tiny-nano"}}
 SETTINGS = {
     "dtype": "float32", "pack_tokens": 1024, "packs_per_step": 2, "loader_workers": 0, "checkpoint_every_steps": 2,
     "validate_every_steps": 1000, "warm_up_steps": 2, "epochs": 40, "learning_rate": 0.001, "patience": 0,
@@ -187,6 +189,37 @@ def test_the_adapter_is_evaluated_in_shards_beside_its_baselines(windows):
     report = json.loads((SHARED / "calm" / "evaluation" / "evaluation.json").read_text())
     assert report["windows"] > 0
     assert "zero-shot" in json.dumps(report["fields"]["action"]["baselines"]).replace("_", "-")
+
+
+@pytest.fixture(scope="module")
+def records(windows: Cluster) -> Cluster:
+    """The records of Cosmos3-Nano's tasks."""
+    values = {"stage": "export", "settings": {"clips": 2, "text_clips": 1}}
+    windows.helm("install", "records", COSMOS, values=merged(TINY, values))
+    windows.complete(windows.job("records"), 300)
+    return windows
+
+
+def cosmos(cluster: Cluster, release: str, *values: dict) -> str:
+    cluster.helm("install", release, COSMOS, values=merged(TINY, *values))
+    (job,) = cluster.get("pytorchjob", "-l", f"app.kubernetes.io/instance={release}")["items"]
+    return job["metadata"]["name"]
+
+
+def test_cosmos_post_training_is_refused_without_its_gates(records):
+    job = cosmos(records, "too-early", POST_TRAINING)
+    assert ended(records, "pytorchjob", job) == "Failed"
+    (name, *_) = workers(records, "too-early")
+    assert "cosmos-compatibility" in records.kubectl("logs", name, "-c", "gate")
+    records.helm("uninstall", "too-early")
+
+
+def test_cosmos_compatibility_is_shown_on_a_real_pod(records):
+    job = cosmos(records, "compatibility")
+    assert ended(records, "pytorchjob", job) == "Succeeded"
+    record = json.loads((SHARED / "evidence" / "cosmos3_nano_compatibility.json").read_text())
+    assert record["levels"]["L0"] == "pass"
+    assert record["required_levels"] == ["L0"]
 
 
 def test_the_same_pod_trains_as_a_trainjob(windows):

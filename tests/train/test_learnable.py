@@ -5,6 +5,7 @@ import time
 import pytest
 from learnable import Commands, learn, make
 
+from xperience.common.settings import EVIDENCE
 from xperience.gates.bundle import EvaluationView
 from xperience.qwen3_omni import tiny
 from xperience.qwen3_omni.compare import ABOVE, NOT_ABOVE
@@ -45,7 +46,8 @@ def test_what_frames_show_is_learnt_and_is_above_every_fair_baseline(commands, m
 
 def test_the_report_is_what_its_gate_reads(made, learnt):
     _, windows, _ = made
-    found = EvaluationView.read(learnt / "evaluation" / "evaluation.json")
+    found = EvaluationView.read(learnt.parent / EVIDENCE / "qwen3_omni_evaluation.json")
+    assert found.content_sha256 == Evaluation.read(learnt / "evaluation" / "evaluation.json").content_sha256
     assert found.protocol and all(found.protocol.values())
     assert found.inputs["manifest"] == WindowsDataset.read(windows / ARTEFACT).inputs["episode_manifest"]
     assert len(found.test_episodes) == 16 and len(found.train_episodes) == 12

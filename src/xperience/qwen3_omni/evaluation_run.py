@@ -20,6 +20,7 @@ from xperience.qwen3_omni.weights import identity
 from xperience.qwen3_omni.windows import WindowSamples
 
 ANSWERS, REPORT = "predictions.jsonl", "evaluation.json"
+FOR_GATES = "qwen3_omni_evaluation.json"
 
 
 class HeldOut:
@@ -94,6 +95,7 @@ class HeldOut:
             zero_shot=zero_shot,
         )  # fmt: skip
         report.write(self.folder(zero_shot=False) / REPORT)
+        report.write(self.settings.evidence / FOR_GATES)
         return report
 
 

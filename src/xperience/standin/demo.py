@@ -16,7 +16,7 @@ from xperience.prepare.replace import ReplacementPlan
 from xperience.selection.algorithm import Parameters, select
 from xperience.selection.document import PinnedSelection
 from xperience.standin.demo_commands import EVIDENCE, Demo
-from xperience.standin.demo_training import EVALUATION, train_and_evaluate
+from xperience.standin.demo_training import train_and_evaluate
 from xperience.standin.episodes import write_repository
 from xperience.standin.genuine import damage_in_place
 from xperience.standin.hub import StandinHub
@@ -143,7 +143,7 @@ def _review(demo: Demo, root: Path) -> None:
 
 
 def _report(demo: Demo, *, with_training: bool) -> None:
-    evaluation = ("--run", "qwen3-omni", "--evaluation-json", EVALUATION) if with_training else ()
+    evaluation = ("--run", "qwen3-omni") if with_training else ()
     demo.call(
         "report", "--evidence", EVIDENCE, "--for", "train", "--relay-json", "relay-ssh/relay_summary.json", *evaluation,
         "--output", f"{EVIDENCE}/report.html",

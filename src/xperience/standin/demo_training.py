@@ -4,7 +4,6 @@ from pathlib import Path
 
 from xperience.standin.demo_commands import EVIDENCE, Demo
 
-EVALUATION = "qwen3-omni/evaluation/evaluation.json"
 BASE = "models/tiny"
 
 

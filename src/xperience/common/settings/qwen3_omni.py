@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from xperience.common.settings import CommonSettings, Settings, setting
+from xperience.common.settings import EVIDENCE, CommonSettings, Settings, setting
 
 
 class Qwen3OmniTrainSettings(CommonSettings):
@@ -56,6 +56,7 @@ class Qwen3OmniEvaluateSettings(CommonSettings):
     windows: Path = setting(Path("results/windows"), "Folder of the windows.")
     base: Path = setting(Path("models/Qwen3-Omni-30B-A3B-Instruct"), "Folder of the base model.", env=("MODEL_ROOT",))
     output: Path = setting(Path("results/qwen3-omni"), "Folder of the run: run.json, best/, evaluation/.")
+    evidence: Path = setting(EVIDENCE, "Folder of artefacts, where gates and report find the evaluation.")
     dtype: Literal["bfloat16", "float32"] = setting("bfloat16", "Of the weights.")
     zero_shot: bool = setting(False, "Answer with the base model alone: a baseline of the report.")
     batch: int = setting(16, "Windows that are answered at the same time.", ge=1)

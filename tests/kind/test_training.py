@@ -151,6 +151,9 @@ def test_training_is_refused_before_the_audit_is_reviewed(staged):
         assert status["state"]["terminated"]["exitCode"] == 77
         assert "gates for train do not pass" in status["state"]["terminated"]["message"]
     assert not steps("unreviewed")
+    told = staged.status()[job]
+    assert (told["stage"], told["state"]) == ("qwen3-omni", "failed")
+    assert "exit 77" in told["last_error"]
     staged.helm("uninstall", "unreviewed")
 
 
@@ -178,6 +181,7 @@ def test_a_worker_that_goes_in_mid_training_costs_nothing(windows):
     assert ended(cluster, "pytorchjob", job) == "Succeeded"
     assert workers(cluster, "disturbed")[f"{job}-worker-1"]["metadata"]["uid"] != before
     assert any((SHARED / "disturbed" / "checkpoints").iterdir())
+    assert cluster.status()[job]["state"] == "complete"
     assert steps("disturbed") == steps("calm")
 
 

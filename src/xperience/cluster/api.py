@@ -21,6 +21,7 @@ class Cluster:
 
     core: "client.CoreV1Api"
     batch: "client.BatchV1Api"
+    custom: "client.CustomObjectsApi"
     namespace: str
 
 
@@ -49,7 +50,7 @@ def open_cluster(namespace: str = "", context: str = "") -> Cluster:
         ) from error
     settings.retries = False
     api = client.ApiClient(settings)
-    return Cluster(client.CoreV1Api(api), client.BatchV1Api(api), namespace)
+    return Cluster(client.CoreV1Api(api), client.BatchV1Api(api), client.CustomObjectsApi(api), namespace)
 
 
 @contextmanager

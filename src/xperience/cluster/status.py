@@ -1,5 +1,6 @@
 """What the jobs of a namespace do: state, progress and last error of each, as the cluster knows them."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
@@ -12,6 +13,11 @@ from xperience.cluster.progress import KEY, JobProgress
 Job: TypeAlias = Any
 Pod: TypeAlias = Any
 
+# The operators' jobs: group, version, plural, and the label of their pods.
+TRAINING = (
+    ("kubeflow.org", "v1", "pytorchjobs", "training.kubeflow.org/job-name"),
+    ("trainer.kubeflow.org", "v1alpha1", "trainjobs", "jobset.sigs.k8s.io/jobset-name"),
+)
 OURS = "app.kubernetes.io/part-of=xperience"
 State = Literal["suspended", "waiting", "running", "complete", "failed"]
 
@@ -31,47 +37,100 @@ class JobStatus(BaseModel):
     last_error: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A Job, PyTorchJob or TrainJob: what is true of it (condition to message), and its pods' label that names it.
+
+    `failed_pods` is what a Job counts itself: None where its failed pods are to be counted.
+    """
+
+    name: str
+    labels: dict[str, str]
+    created: datetime
+    conditions: dict[str, str]
+    pod_label: str
+    failed_pods: int | None = None
+
+
 def job_statuses(cluster: Cluster) -> list[JobStatus]:
     """Every job of this project in the namespace, oldest first; RefusedError or UnavailableError of the API."""
     namespace = cluster.namespace
     options: Any = {"label_selector": OURS, "_request_timeout": TIMEOUT_SECONDS}
     with named_errors(f"namespace {namespace}"):
-        jobs: list[Job] = cluster.batch.list_namespaced_job(namespace, **options).items
+        jobs = [_plain(job) for job in cluster.batch.list_namespaced_job(namespace, **options).items]
         pods: list[Pod] = cluster.core.list_namespaced_pod(namespace, **options).items
         maps: list[Any] = cluster.core.list_namespaced_config_map(namespace, **options).items
+        for kind in TRAINING:
+            jobs += _training_jobs(cluster, *kind, options)
     texts = {item.metadata.name: (item.data or {}).get(KEY, "") for item in maps}
-    pods_of: dict[str, list[Pod]] = {}
-    for pod in sorted(pods, key=lambda pod: pod.metadata.creation_timestamp):
-        pods_of.setdefault((pod.metadata.labels or {}).get("batch.kubernetes.io/job-name", ""), []).append(pod)
+    pods.sort(key=lambda pod: pod.metadata.creation_timestamp)
     return [
-        _status(job, pods_of.get(job.metadata.name, []), texts.get(f"{job.metadata.name}-progress", ""))
-        for job in sorted(jobs, key=lambda job: job.metadata.creation_timestamp)
+        _status(
+            job,
+            [pod for pod in pods if (pod.metadata.labels or {}).get(job.pod_label) == job.name],
+            texts.get(f"{job.name}-progress", ""),
+        )
+        for job in sorted(jobs, key=lambda job: job.created)
     ]
 
 
-def _status(job: Job, pods: list[Pod], text: str) -> JobStatus:
-    labels = job.metadata.labels or {}
-    errors = [error for pod in pods for error in _errors(pod)]
-    failure = next((c.message for c in job.status.conditions or [] if c.type == "Failed" and c.status == "True"), "")
-    return JobStatus(
-        stage=labels.get("app.kubernetes.io/name", ""),
-        release=labels.get("app.kubernetes.io/instance", ""),
-        job=job.metadata.name,
-        state=_state(job, pods),
-        age_seconds=round((datetime.now(UTC) - job.metadata.creation_timestamp).total_seconds()),
+def _plain(job: Job) -> _Found:
+    conditions = {one.type: one.message or "" for one in job.status.conditions or [] if one.status == "True"}
+    meta = job.metadata
+    return _Found(
+        meta.name, meta.labels or {}, meta.creation_timestamp, conditions, "batch.kubernetes.io/job-name",
         failed_pods=job.status.failed or 0,
+    )  # fmt: skip
+
+
+def _training_jobs(
+    cluster: Cluster, group: str, version: str, plural: str, pod_label: str, options: Any
+) -> list[_Found]:
+    """Jobs of an operator; none where the cluster does not have it."""
+    from kubernetes.client import ApiException
+
+    try:
+        listed: Any = cluster.custom.list_namespaced_custom_object(group, version, cluster.namespace, plural, **options)
+    except ApiException as error:
+        if error.status in (403, 404):  # without the operator, or a Role that was made for a cluster without it
+            return []
+        raise
+    return [
+        _Found(
+            item["metadata"]["name"],
+            item["metadata"].get("labels", {}),
+            datetime.fromisoformat(item["metadata"]["creationTimestamp"]),
+            {
+                one["type"]: one.get("message", "")
+                for one in item.get("status", {}).get("conditions", [])
+                if one["status"] == "True"
+            },
+            pod_label,
+        )
+        for item in listed["items"]
+    ]
+
+
+def _status(job: _Found, pods: list[Pod], text: str) -> JobStatus:
+    errors = [error for pod in pods for error in _errors(pod)]
+    return JobStatus(
+        stage=job.labels.get("app.kubernetes.io/name", ""),
+        release=job.labels.get("app.kubernetes.io/instance", ""),
+        job=job.name,
+        state=_state(job, pods),
+        age_seconds=round((datetime.now(UTC) - job.created).total_seconds()),
+        failed_pods=sum(pod.status.phase == "Failed" for pod in pods) if job.failed_pods is None else job.failed_pods,
         progress=_progress(text),
-        last_error=errors[-1] if errors else failure,
+        last_error=errors[-1] if errors else job.conditions.get("Failed", ""),
     )
 
 
-def _state(job: Job, pods: list[Pod]) -> State:
-    conditions = {condition.type for condition in job.status.conditions or [] if condition.status == "True"}
-    if conditions & {"Complete", "SuccessCriteriaMet"}:
+def _state(job: _Found, pods: list[Pod]) -> State:
+    if job.conditions.keys() & {"Complete", "SuccessCriteriaMet", "Succeeded"}:
         return "complete"
-    if conditions & {"Failed", "FailureTarget"}:
+    if job.conditions.keys() & {"Failed", "FailureTarget"}:
         return "failed"
-    if "Suspended" in conditions:
+    if "Suspended" in job.conditions:
         return "suspended"
     return "running" if any(pod.status.phase == "Running" for pod in pods) or _initialising(pods) else "waiting"
 

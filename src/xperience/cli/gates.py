@@ -42,10 +42,12 @@ def gates(settings: GatesSettings) -> None:
 
 def report(settings: ReportSettings) -> None:
     """Write one self-contained page: selection, relay, usable episodes, audit, gates, results."""
+    from xperience.gates.cosmos import cosmos_results
     from xperience.gates.report import page
     from xperience.gates.training import losses
 
     bundle = bundle_of(settings)
     told = losses(settings.run.expanduser()) if settings.run else None
-    write_atomic(settings.output.expanduser(), page(bundle, settings.step, settings.title, told))
+    cosmos = cosmos_results(settings.cosmos.expanduser()) if settings.cosmos else None
+    write_atomic(settings.output.expanduser(), page(bundle, settings.step, settings.title, told, cosmos))
     out.print(f"{settings.output}: {len(bundle.artefacts)} artefacts, {len(bundle.faults)} that cannot be used")

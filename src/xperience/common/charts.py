@@ -76,6 +76,31 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], title: str) -> st
     return "".join([*drawn, "</svg>"])
 
 
+def projections(paths: Mapping[str, Sequence[Sequence[float]]], title: str) -> str:
+    """Paths in space, points of (x, y, z), seen along each axis; one scale for all three views, a dot at the start."""
+    points = [point for path in paths.values() for point in path]
+    lows = [min((point[axis] for point in points), default=0.0) for axis in range(3)]
+    span = max([1e-9, *(max((p[axis] for p in points), default=0.0) - lows[axis] for axis in range(3))])
+    side, gap = (WIDTH - 40) / 3, 20
+    drawn = [_open(round(side) + 26, f"{title}; a side is {span:.3g} m")]
+    for number, (across, up) in enumerate(((0, 1), (0, 2), (2, 1))):
+        left = number * (side + gap)
+        drawn.append(f'<path class="axis" d="M{left:.1f} 0V{side:.1f}H{left + side:.1f}"/>')
+        label = f"{'xyz'[across]} → {'xyz'[up]}"
+        drawn.append(f'<text x="{left + side / 2:.1f}" y="{side + 16:.1f}" text-anchor="middle">{label}</text>')
+        for place, (name, path) in enumerate(paths.items()):
+            seen = [
+                (left + (point[across] - lows[across]) / span * side, side - (point[up] - lows[up]) / span * side)
+                for point in path
+            ]
+            spots = " ".join(f"{x:.1f},{y:.1f}" for x, y in seen)
+            drawn.append(
+                f'<polyline class="l{place % COLOURS}" points="{spots}"><title>{escape(name)}</title></polyline>'
+            )
+            drawn += [f'<circle class="c{place % COLOURS}" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in seen[:1]]
+    return "".join([*drawn, "</svg>"])
+
+
 def _open(height: int, title: str) -> str:
     return f'<svg role="img" viewBox="0 0 {WIDTH} {height}" aria-label="{escape(title)}"><title>{escape(title)}</title>'
 

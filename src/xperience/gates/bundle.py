@@ -74,6 +74,17 @@ class EvaluationView(View):
     sessions: dict[str, SessionView] = Field(default_factory=dict)
 
 
+class CheckRowView(ViewPart):
+    """One row of the compatibility record."""
+
+    number: int
+    name: str
+    level: str
+    threshold: str
+    verdict: str
+    reason: str
+
+
 class CompatibilityView(View):
     """The compatibility record of Cosmos3-Nano: level to verdict, the levels that this model needs."""
 
@@ -82,6 +93,7 @@ class CompatibilityView(View):
     model_sha256: str
     required_levels: list[str]
     levels: dict[str, str]
+    checks: list[CheckRowView] = Field(default_factory=list)
 
 
 class PostTrainingView(View):

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xperience.common.charts import bars, legend, lines, stacked
+from xperience.common.charts import bars, legend, lines, projections, stacked
 from xperience.common.evidence import now_utc
 from xperience.common.page import render
 from xperience.gates.bundle import Bundle, CompatibilityView, EvaluationView, PostTrainingView, RelayView
+from xperience.gates.cosmos import CosmosResults
 from xperience.gates.evaluate import Step, evaluate
 from xperience.prepare.audit_report import charts_of
 from xperience.prepare.content import ContentAudit
@@ -19,7 +20,9 @@ from xperience.selection.model import Selection
 Losses = Mapping[str, Sequence[tuple[int, float]]]
 
 
-def page(bundle: Bundle, step: Step, title: str, losses: Losses | None = None) -> str:
+def page(
+    bundle: Bundle, step: Step, title: str, losses: Losses | None = None, cosmos: CosmosResults | None = None
+) -> str:
     """HTML; a stage without artefact says so. `losses`: of training steps and of validations, as (step, loss)."""
     audit, relay = bundle.get("audit", ContentAudit), bundle.get("relay", RelayView)
     manifest = bundle.get("manifest", EpisodeManifest)
@@ -43,6 +46,8 @@ def page(bundle: Bundle, step: Step, title: str, losses: Losses | None = None) -
         evaluation=bundle.get("evaluation", EvaluationView),
         compatibility=bundle.get("compatibility", CompatibilityView),
         post_training=_results(bundle.get("post_training", PostTrainingView)),
+        cosmos=cosmos.evaluations if cosmos else None,
+        clips=_clips(cosmos) if cosmos else [],
     )
 
 
@@ -103,6 +108,19 @@ def _training(losses: Losses) -> dict[str, Any]:
         "steps": losses["step"][-1][0] if losses["step"] else 0,
         "best": min((loss for _, loss in losses["validation"]), default=None),
     }
+
+
+def _clips(found: CosmosResults) -> list[dict[str, Any]]:
+    return [
+        {
+            "of": clip,
+            "what": f"{shown.mode}, {shown.split}",
+            "chart": projections(clip.paths_metres, f"Path of the camera in {clip.record_id}"),
+            "legend": legend(list(clip.paths_metres)),
+        }
+        for shown in found.shown
+        for clip in shown.clips
+    ]
 
 
 def _results(found: PostTrainingView | None) -> dict[str, Any] | None:

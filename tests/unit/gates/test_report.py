@@ -3,6 +3,7 @@ import shutil
 from html.parser import HTMLParser
 
 import pytest
+from chain_parts import write_evidence
 
 from xperience.common.errors import UsageError
 
@@ -10,7 +11,7 @@ SECTIONS = (
     "Gates", "Selection", "Relay", "Usable episodes", "Content audit", "Qwen3-Omni: training",
     "Qwen3-Omni: held-out evaluation", "Cosmos3-Nano", "Evidence",
 )  # fmt: skip
-VOID = {"meta", "link", "br", "line", "!doctype"}
+VOID = {"meta", "link", "br", "line", "img", "!doctype"}
 
 
 class Tags(HTMLParser):
@@ -55,7 +56,7 @@ def test_the_page_needs_no_other_host_and_is_well_formed(chain):
     assert found.open == []
     assert found.wrong == []
     for tag, attributes in found.tags:
-        assert tag not in ("script", "iframe", "img", "object", "embed")
+        assert tag not in ("script", "iframe", "object", "embed")
         for name in ("src", "href", "xlink:href", "action", "srcset"):
             assert attributes.get(name, "data:").startswith("data:")
         assert not any(name.startswith("on") for name in attributes)
@@ -105,6 +106,38 @@ def test_an_evaluation_is_shown_beside_its_baselines_and_the_run_with_its_losses
     assert not Tags(page).wrong
 
 
+def test_cosmos_is_shown_with_its_rows_its_figures_and_its_clips(chain, tmp_path):
+    rows = [
+        {"number": 11, "name": "decode", "level": "L1", "threshold": "≥ 28 dB", "verdict": "not_run", "reason": "GPU"},
+        {"number": 12, "name": "conditioning", "level": "L0", "threshold": "changes", "verdict": "pass", "reason": ""},
+    ]  # fmt: skip
+    chain.write_later(compatibility={"checks": rows})
+    still = {"value": 0.5, "oracle": False, "interval": [-0.1, 0.2], "verdict": "not better than trivial"}
+    metric = {"items": 8, "value": 0.25, "trivial": {"no motion": still}, "verdict": "not better than trivial"}
+    clip = {
+        "record_id": "e/0-16", "session_id": "s<1>", "strip_jpeg": "AAAA",
+        "paths_metres": {"truth": [[0, 0, 0], [0.2, 0, 0.1]], "predicted": [[0, 0, 0], [0.1, 0.05, 0]]},
+    }  # fmt: skip
+    of = {"split": "test", "mode": "policy"}
+    figures = {"task": "action_proxy", "model_sha256": "0" * 64, "clips": 8, "sessions": 8, "metrics": {"ate": metric}}
+    write_evidence(tmp_path / "policy-test.json", "xperience.cosmos3-nano-action-evaluation/1", **of, **figures)
+    write_evidence(tmp_path / "clips.json", "xperience.cosmos3-nano-shown-clips/1", **of, clips=[clip])
+    page = chain.report("--cosmos", str(tmp_path)).read_text()
+    text = text_of(page)
+    assert "11 decode L1 not_run GPU ≥ 28 dB" in text
+    assert "action_proxy, policy: 8 clips, 8 sessions of test" in text
+    assert "… no motion 0.5 -0.1 … +0.2 not better than trivial" in text
+    assert "session s&lt;1&gt;" in text
+    assert 'src="data:image/jpeg;base64,AAAA"' in page
+    assert page.count("<polyline") == 6  # two paths, seen along three axes
+    assert not Tags(page).wrong and not Tags(page).open
+
+
+def test_a_folder_without_an_evaluation_of_cosmos_is_an_error(chain, tmp_path):
+    with pytest.raises(UsageError, match="no evaluation of Cosmos3-Nano"):
+        chain.report("--cosmos", str(tmp_path))
+
+
 def test_a_run_that_is_not_there_is_an_error(chain, tmp_path):
     with pytest.raises(UsageError, match="no training run"):
         chain.report("--run", str(tmp_path))
@@ -132,7 +165,7 @@ def test_texts_from_outside_are_escaped(chain):
 
 def test_an_empty_folder_gives_a_page_too(chain):
     shutil.rmtree(chain.evidence)
-    assert text_of(chain.report().read_text()).count("not there:") == 6
+    assert text_of(chain.report().read_text()).count("not there:") == 7
 
 
 def test_the_same_artefacts_give_the_same_bytes_under_source_date_epoch(chain, monkeypatch):

@@ -55,5 +55,6 @@ class ReportSettings(EvidenceSettings):
         "release", "The step whose gates are shown.", flag="--for"
     )
     run: Path | None = setting(None, "The --output of `qwen3-omni train`, for its losses.")
+    cosmos: Path | None = setting(None, "The --output of `cosmos3-nano evaluate`, for its figures and clips.")
     title: str = setting("Xperience-10M", "Title of the page.")
     output: Path = setting(Path("report.html"), "Where the page goes.")

@@ -1,8 +1,9 @@
 """The launcher: a container's first process, around torchrun, which would turn SIGTERM into exit code 1.
 
 SIGTERM and SIGINT become a stop file that the workers look for at each step; they save and end, and the launcher says
-143. What workers raise keeps its exit code; a worker that a signal ended gives 128 + N, a lost host 134. Codes from 128
-on are worth another try, and a PyTorchJob with `restartPolicy: ExitCode` makes it.
+143. What workers raise keeps its exit code, and where another try would end the same torchrun gets none; a worker that
+a signal ended gives 128 + N, a lost host 134. Codes from 128 on are worth another try, and a PyTorchJob with
+`restartPolicy: ExitCode` makes it.
 """
 
 import json
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from xperience.common.errors import ExitCode
 from xperience.common.files import write_atomic
@@ -23,6 +25,7 @@ STOP_FILE, OUTCOME_FILE = "XPERIENCE_STOP_FILE", "XPERIENCE_OUTCOME_FILE"
 POLL_SECONDS = 0.2
 # What NCCL's watchdog ends a process with, by SIGABRT.
 LOST = 134
+FINAL = frozenset({ExitCode.USAGE, ExitCode.BAD_DATA, ExitCode.NO_SPACE, ExitCode.REFUSED, ExitCode.CONFIGURATION})
 
 
 def launch(worker: Sequence[str], *, processes: int) -> tuple[int, str]:
@@ -45,18 +48,26 @@ def launch(worker: Sequence[str], *, processes: int) -> tuple[int, str]:
         while True:
             if asked_to_stop.is_set() and not stop_file.exists():
                 stop_file.touch()
+            if _outcome(outcome_file).get("exit_code") in FINAL:
+                os.killpg(process.pid, signal.SIGKILL)  # the workers die with it
             try:
                 code = process.wait(POLL_SECONDS)
                 break
             except subprocess.TimeoutExpired:
                 continue
-        outcome = json.loads(outcome_file.read_text()) if outcome_file.exists() else {}
+        outcome = _outcome(outcome_file)
         if code == 0 and outcome.get("stopped"):
             kept = "the checkpoint is complete" if outcome["step"] else "there is nothing to keep yet"
             return int(ExitCode.STOPPED), f"stopped after step {outcome['step']}, {kept}"
         if code != 0 and outcome.get("exit_code"):
             return int(outcome["exit_code"]), str(outcome["message"])
         return code, str(outcome.get("message", f"a worker ended with {code}"))
+
+
+def _outcome(file: Path) -> dict[str, Any]:
+    """What a worker has told of its end so far."""
+    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    return found
 
 
 def stop_asked() -> bool:

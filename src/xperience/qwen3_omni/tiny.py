@@ -98,6 +98,7 @@ def write_tiny_base(folder: Path, seed: int = 0) -> Path:
     """A base model's folder, as `--base` takes it."""
     tokenizer = tiny_tokenizer()
     tiny_thinker(tiny_config(tokenizer), seed).save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)  # safetensors writes it for its owner alone
     tokenizer.save_pretrained(folder)
     return folder
 

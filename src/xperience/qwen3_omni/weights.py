@@ -136,6 +136,7 @@ def _files(base: Path) -> Iterator[tuple[Path, list[str]]]:
         index = json.loads((base / INDEX).read_text())["weight_map"] if (base / INDEX).exists() else None
         names = sorted(set(index.values())) if index else ["model.safetensors"]
         for name in names:
+            (base / name).open("rb").close()  # safetensors says of a file that may not be read that it is not there
             with safe_open(base / name, "pt") as file:
                 keys = [key for key in file.keys() if key.split(".")[0] not in ("talker", "code2wav")]  # noqa: SIM118
             if keys:

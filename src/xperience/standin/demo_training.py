@@ -12,7 +12,7 @@ def train_and_evaluate(demo: Demo, root: Path) -> None:
     from xperience.qwen3_omni.tiny import write_tiny_base
 
     demo.say("Windows of labelled frames and sound: each video is decoded once.")
-    demo.export(WINDOWS="windows", BASE=BASE, DTYPE="float32")
+    demo.export(WINDOWS="windows", BASE=BASE, DTYPE="float32", EVIDENCE=EVIDENCE)
     demo.call(
         "windows", "build", "--manifest-json", f"{EVIDENCE}/episode_manifest_128.json", "--data-root", str(root),
         "--scales", "20/5", "--cameras", "fisheye_cam0", "--frame-pixels", "64",

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "unit" / "windows")
 
 from staged import manifest_of
 
-from xperience.cosmos3_nano.export import read_records
+from xperience.cosmos3_nano.record_set import read_records
 from xperience.standin.episodes import write_episode
 from xperience.standin.video import write_video
 

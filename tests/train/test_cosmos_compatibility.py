@@ -97,9 +97,10 @@ def test_every_row_of_l0_passes_and_every_other_says_why_it_did_not_run(record):
     assert len({row.evidence_sha256 for row in found.checks}) == 21
 
 
-def test_the_record_stays_under_two_gigabytes_and_is_what_the_gates_read(record, staged):
+def test_the_record_takes_a_minute_and_two_gigabytes_at_most_and_is_what_the_gates_read(record, staged):
     found, output = record
     assert found.host["peak_mib"] < 2048
+    assert found.host["cpu_seconds"] < 60  # on one thread: what a quiet core takes
     view = CompatibilityView.read(output)
     assert view.required_levels == ["L0"] and view.levels["L0"] == "pass"
     assert view.inputs["manifest"] and view.model_sha256 == model_sha256(tiny_pipeline())

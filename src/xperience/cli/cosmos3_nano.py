@@ -80,9 +80,9 @@ def evaluate_actions(settings: Cosmos3NanoEvaluateSettings) -> None:
 
     from xperience.cosmos3_nano.compatibility.subject import model_sha256
     from xperience.cosmos3_nano.evaluate import action_records, conclude, predict, read_lines
-    from xperience.cosmos3_nano.export import STATISTICS
     from xperience.cosmos3_nano.generator import draw, load_pipeline
     from xperience.cosmos3_nano.normaliser import ActionStatistics
+    from xperience.cosmos3_nano.record_set import STATISTICS
     from xperience.cosmos3_nano.records import ActionProxyRecord
     from xperience.cosmos3_nano.sample import read_sample
 

@@ -14,9 +14,10 @@ from xperience.common.evidence import Evidence, Part
 from xperience.common.files import whole_lines
 from xperience.common.paired import TOO_FEW, paired_interval
 from xperience.cosmos3_nano.actions import Actions
-from xperience.cosmos3_nano.export import ARTEFACT, STATISTICS, RecordSet, read_records
 from xperience.cosmos3_nano.normaliser import ActionStatistics
-from xperience.cosmos3_nano.records import ActionFile, ActionProxyRecord
+from xperience.cosmos3_nano.parts import ActionFile
+from xperience.cosmos3_nano.record_set import ARTEFACT, STATISTICS, RecordSet, read_records
+from xperience.cosmos3_nano.records import ActionProxyRecord
 from xperience.cosmos3_nano.trajectory import METRICS, Errors, best_scale, errors_of, scaled, train_mean, trivial
 from xperience.episode.poses import Floats
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xperience.common.errors import BadDataError, ConfigurationError
 from xperience.common.evidence import Part
 from xperience.cosmos3_nano.flow import Mode
-from xperience.cosmos3_nano.records import Sampler
+from xperience.cosmos3_nano.parts import Sampler
 from xperience.cosmos3_nano.sample import ClipSample, check_actions
 
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from xperience.common.errors import BadDataError
 from xperience.common.files import sha256_of_file
 from xperience.cosmos3_nano.actions import WIDTHS, Actions, actions_of
-from xperience.cosmos3_nano.export import STATISTICS, read_records
 from xperience.cosmos3_nano.media import cut, read_clip
 from xperience.cosmos3_nano.normaliser import ActionStatistics
+from xperience.cosmos3_nano.record_set import STATISTICS, read_records
 from xperience.cosmos3_nano.records import ActionProxyRecord, ForwardDynamicsRecord
 from xperience.cosmos3_nano.tracks import CAMERA, Track, read_track
 from xperience.episode.annotation import Annotation

@@ -13,10 +13,11 @@ from tracks_parts import track
 from xperience.common.errors import BadDataError, RefusedError
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoExportSettings
 from xperience.cosmos3_nano.actions import actions_of
-from xperience.cosmos3_nano.export import RecordSet, export, read_records
+from xperience.cosmos3_nano.export import export
 from xperience.cosmos3_nano.formats import lerobot, reasoner, vision
 from xperience.cosmos3_nano.media import cut, pictures, read_clip
 from xperience.cosmos3_nano.normaliser import ActionStatistics
+from xperience.cosmos3_nano.record_set import RecordSet, read_records
 from xperience.cosmos3_nano.records import read_record
 from xperience.episode.annotation import Annotation
 from xperience.standin.episodes import Defect

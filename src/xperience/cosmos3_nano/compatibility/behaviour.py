@@ -14,7 +14,7 @@ from xperience.cosmos3_nano.compatibility.record import Measured
 from xperience.cosmos3_nano.compatibility.subject import Subject, model_sha256
 from xperience.cosmos3_nano.flow import MODES, example_of
 from xperience.cosmos3_nano.generator import Prediction, draw, psnr_db
-from xperience.cosmos3_nano.records import Sampler
+from xperience.cosmos3_nano.parts import Sampler
 
 MOST_PRECISION_GAP = 0.05
 LEAST_FIRST_FRAME_DB = 30.0

@@ -8,7 +8,8 @@ from xperience.common.errors import BadDataError
 from xperience.cosmos3_nano.drafts import ActionDraft, Draft, TextDraft
 from xperience.cosmos3_nano.formats import lerobot, reasoner, vision
 from xperience.cosmos3_nano.media import read_clip
-from xperience.cosmos3_nano.records import AnyRecord, ClipFile, FutureLabelRecord, ReasonRecord
+from xperience.cosmos3_nano.parts import ClipFile
+from xperience.cosmos3_nano.records import AnyRecord, FutureLabelRecord, ReasonRecord
 from xperience.windows.source import SPLITS
 
 OFFICIAL = "official"

@@ -15,7 +15,7 @@ import av
 
 from xperience.common.errors import BadDataError
 from xperience.common.files import write_atomic
-from xperience.cosmos3_nano.records import ClipFile
+from xperience.cosmos3_nano.parts import ClipFile
 
 LEAST_FRAMES, LONGEST_SECONDS = 61, 61.0
 ASPECTS = {"16,9": 16 / 9, "4,3": 4 / 3, "1,1": 1.0, "3,4": 3 / 4, "9,16": 9 / 16}

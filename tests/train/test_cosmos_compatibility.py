@@ -25,8 +25,9 @@ from xperience.cosmos3_nano.compatibility.record import (
     row_of,
 )
 from xperience.cosmos3_nano.compatibility.run import CHECKS, LATER, check
-from xperience.cosmos3_nano.compatibility.subject import Subject, model_sha256
+from xperience.cosmos3_nano.compatibility.subject import Subject
 from xperience.cosmos3_nano.export import export
+from xperience.cosmos3_nano.identity import model_sha256
 from xperience.cosmos3_nano.sample import staged_samples
 from xperience.cosmos3_nano.tiny import tiny_pipeline
 from xperience.gates.bundle import CompatibilityView

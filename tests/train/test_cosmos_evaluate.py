@@ -14,7 +14,7 @@ from staged import stage
 from xperience.common.errors import ConfigurationError
 from xperience.common.paired import TOO_FEW
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoExportSettings
-from xperience.cosmos3_nano.evaluate import ActionEvaluation
+from xperience.cosmos3_nano.evaluation.actions import ActionEvaluation
 from xperience.cosmos3_nano.export import export
 from xperience.cosmos3_nano.tiny import tiny_pipeline
 
@@ -33,7 +33,7 @@ def test_a_random_model_is_evaluated_and_no_claim_is_made_of_one_session(tmp_pat
     found = ActionEvaluation.read(tmp_path / "out" / "inverse_dynamics-test.json")
     assert found.clips == 1 and found.scale_clips == 1
     assert {metric.verdict for metric in found.metrics.values()} == {TOO_FEW}
-    assert found.metrics["rpe_metres"].error > 0
+    assert found.metrics["rpe_metres"].value > 0
     lines = (tmp_path / "out" / "inverse_dynamics-test.jsonl").read_bytes()
     call(*arguments)  # nothing is predicted twice
     assert (tmp_path / "out" / "inverse_dynamics-test.jsonl").read_bytes() == lines

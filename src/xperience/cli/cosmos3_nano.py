@@ -6,7 +6,7 @@ import typer
 
 from xperience.cli.console import out, print_json, print_table
 from xperience.cli.flags import command
-from xperience.common.errors import RefusedError, StoppedError
+from xperience.common.errors import RefusedError
 from xperience.common.log import configure_log
 from xperience.common.settings.cosmos3_nano import (
     Cosmos3NanoCheckSettings,
@@ -73,48 +73,18 @@ def check_compatibility(settings: Cosmos3NanoCheckSettings) -> None:
 
 
 @command(app, "evaluate", Cosmos3NanoEvaluateSettings)
-def evaluate_actions(settings: Cosmos3NanoEvaluateSettings) -> None:
-    """Predict actions of held-out clips, and report each error beside those of trivial predictions."""
-    import numpy as np
-    import torch
-
-    from xperience.cosmos3_nano.compatibility.subject import model_sha256
-    from xperience.cosmos3_nano.evaluate import action_records, conclude, predict, read_lines
-    from xperience.cosmos3_nano.generator import draw, load_pipeline
-    from xperience.cosmos3_nano.normaliser import ActionStatistics
-    from xperience.cosmos3_nano.record_set import STATISTICS
-    from xperience.cosmos3_nano.records import ActionProxyRecord
-    from xperience.cosmos3_nano.sample import read_sample
+def evaluate_task(settings: Cosmos3NanoEvaluateSettings) -> None:
+    """Predict the held-out records of a task, and report each number beside those of trivial predictions."""
+    from xperience.cosmos3_nano.evaluation.run import evaluate
 
     configure_log(settings.log_format, settings.log_level)
-    folder = settings.records.expanduser()
-    pipeline = load_pipeline(settings.base.expanduser(), getattr(torch, settings.dtype))
-    statistics = ActionStatistics.read(folder / STATISTICS)
-
-    def drawn(record: ActionProxyRecord) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
-        found = draw(pipeline, read_sample(folder, record), record.mode, seed=settings.seed, steps=settings.steps,
-                     latents=True)  # fmt: skip
-        assert found.actions is not None  # noqa: S101  both modes predict them
-        return statistics.raw(found.actions.astype(np.float64))
-
-    scale = action_records(folder, "train", settings.mode)[: settings.scale_clips]
-    asked = [*scale, *action_records(folder, settings.split, settings.mode)]
-    path = settings.output.expanduser() / f"{settings.mode}-{settings.split}.jsonl"
     with stop_on_signal() as asked_to_stop:
-        done = predict(path, asked, drawn, model_sha256=model_sha256(pipeline), seed=settings.seed,
-                       steps=settings.steps, stop=asked_to_stop.is_set)  # fmt: skip
-    if done < len(asked):
-        raise StoppedError("stopped before the last prediction", where=str(path), fix="Run the same command again.")
-    report = conclude(folder, read_lines(path), split=settings.split, mode=settings.mode, scale_records=scale)
-    report.write(path.with_suffix(".json"))
+        report = evaluate(settings, asked_to_stop.is_set)
     if settings.json_output:
         print_json(report.document())
         return
     print_table(
-        f"{settings.mode}: {report.clips} clips, {report.sessions} sessions, translation × {report.translation_scale}",
-        ("metric", "error", "best trivial", ""),
-        [
-            (name, found.error, min(one.error for one in found.trivial.values() if not one.oracle), found.verdict)
-            for name, found in report.metrics.items()
-        ],
+        f"{report.task}, {report.split}: {report.clips} clips, {report.sessions} sessions",
+        ("metric", "model", "best trivial", ""),
+        [(name, found.value, found.best_trivial, found.verdict) for name, found in report.metrics.items()],
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xperience.common.errors import BadDataError, ConfigurationError
 from xperience.common.evidence import Part
-from xperience.cosmos3_nano.flow import Mode
+from xperience.cosmos3_nano.flow import Mode, example_of
 from xperience.cosmos3_nano.parts import Sampler
 from xperience.cosmos3_nano.sample import ClipSample, check_actions
 
@@ -69,6 +69,17 @@ def draw(
         )  # fmt: skip
     video = found.video.float().cpu().numpy() if latents else np.asarray(found.video, np.float32)
     return Drawn(video, found.action[0].float().cpu().numpy() if found.action is not None else None)
+
+
+def reconstructed(pipeline: Any, sample: ClipSample, latent_frames: int | None = None) -> NDArray[np.float32]:
+    """(T, H, W, 3) from 0 to 1: the clip through the VAE alone, or its first latent frames, on the canvas."""
+    latents = example_of(pipeline, sample, "forward_dynamics").latents[:, :, :latent_frames]
+    shape = (1, -1, 1, 1, 1)
+    mean = torch.tensor(pipeline.vae.config["latents_mean"]).view(*shape).to(latents)
+    scale = torch.tensor(pipeline.vae.config["latents_std"]).view(*shape).to(latents)
+    with torch.no_grad():
+        made = pipeline.vae.decode((latents * scale + mean).to(pipeline.vae.dtype)).sample
+    return np.asarray((made[0].float().clamp(-1, 1) / 2 + 0.5).permute(1, 2, 3, 0).cpu().numpy())
 
 
 def load_pipeline(base: Path, dtype: torch.dtype) -> Any:

@@ -1,5 +1,7 @@
 """A tiny Cosmos3-Nano with random weights: the same classes and the same architecture, narrow. Tests and L0 run it."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -74,6 +76,59 @@ def tiny_pipeline(seed: int = 0) -> Any:
     )  # fmt: skip
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def tiny_reasoner(tokenizer: Any, seed: int = 0) -> Any:
+    """The reasoner's class with a text tower of the tiny generator's width and a vision tower of two layers."""
+    from transformers import Cosmos3OmniConfig, Cosmos3OmniForConditionalGeneration
+
+    number = tokenizer.convert_tokens_to_ids
+    torch.manual_seed(seed)
+    config = Cosmos3OmniConfig(
+        text_config=dict(
+            model_type="qwen3_vl_text", vocab_size=len(tokenizer), hidden_size=64, head_dim=16, intermediate_size=128,
+            num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, rms_norm_eps=1e-6, hidden_act="silu",
+            max_position_embeddings=16_384, attention_bias=False,
+            rope_parameters=dict(
+                rope_type="default", rope_theta=5e6, mrope_interleaved=True, mrope_section=[4, 2, 2]
+            ),
+        ),
+        vision_config=dict(
+            model_type="qwen3_vl_vision", depth=2, hidden_size=32, intermediate_size=64, num_heads=2, in_channels=3,
+            patch_size=16, temporal_patch_size=2, spatial_merge_size=2, out_hidden_size=64,
+            num_position_embeddings=64, deepstack_visual_indexes=[0, 1], hidden_act="gelu_pytorch_tanh",
+        ),
+        image_token_id=number("<|image_pad|>"), video_token_id=number("<|video_pad|>"),
+        vision_start_token_id=number("<|vision_start|>"), vision_end_token_id=number("<|vision_end|>"),
+    )  # fmt: skip
+    return Cosmos3OmniForConditionalGeneration(config).eval()
+
+
+def write_tiny_base(folder: Path, seed: int = 0) -> Path:
+    """A base model's folder in the layout of the real one: diffusers and transformers load the same text tower."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    pipeline = tiny_pipeline(seed)
+    pipeline.save_pretrained(folder)
+    reasoner = tiny_reasoner(pipeline.text_tokenizer, seed)
+    place, prefix = "vision_encoder/model.safetensors", "model.visual."
+    seen = {
+        name.removeprefix(prefix): tensor.contiguous() for name, tensor in reasoner.state_dict().items()
+        if name.startswith(prefix)
+    }  # fmt: skip
+    (folder / "vision_encoder").mkdir(exist_ok=True)
+    save_file(seen, folder / place, metadata={"format": "pt"})
+    weights = dict.fromkeys(seen, place)
+    for file in sorted((folder / "transformer").glob("*.safetensors")):
+        with safe_open(file, "pt") as opened:
+            weights |= dict.fromkeys(opened.keys(), f"transformer/{file.name}")
+    size = sum((folder / name).stat().st_size for name in set(weights.values()))
+    index = {"metadata": {"total_size": size}, "weight_map": weights}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    told = reasoner.config.to_dict() | {"architectures": ["Cosmos3ForConditionalGeneration"]}
+    (folder / "config.json").write_text(json.dumps(told, default=str))
+    return folder
 
 
 def meta_parameters() -> int:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 
 from xperience.common.errors import BadDataError
+from xperience.common.patches import MERGE, TEMPORAL, patchify, video_tokens
 from xperience.qwen3_omni import media
 from xperience.qwen3_omni.prompt import IM_END, answer_text, conversation
 from xperience.qwen3_omni.sample import Sample, SampleFacts
@@ -74,7 +75,7 @@ class RowMaker:
             answer=facts.answer,
         ):  # fmt: skip
             if piece.kind == "video":
-                total += media.video_tokens(media.grid_of(facts.frames, facts.height, facts.width)) + 2
+                total += video_tokens(media.grid_of(facts.frames, facts.height, facts.width)) + 2
             elif piece.kind == "audio":
                 total += media.audio_tokens(media.mel_frames_of(facts.samples)) + 2
             else:
@@ -87,7 +88,7 @@ class RowMaker:
         sound = sample.waveform if sample.waveform is not None and len(sample.waveform) >= media.LEAST_SAMPLES else None
         pixels = grid = features = None
         if sample.frames is not None:
-            pixels, grid = media.patchify(sample.frames)
+            pixels, grid = patchify(sample.frames)
         if sound is not None:
             features = media.mel(sound)
         ids: list[int] = []
@@ -103,8 +104,8 @@ class RowMaker:
                 place = _run(next_position, len(new))
             elif piece.kind == "video":
                 assert grid is not None  # noqa: S101  a piece of video is there where frames are
-                new = self._medium("vision", "video", media.video_tokens(tuple(grid.tolist())))
-                place = _around(_grid_positions(grid, sample.frame_seconds * media.TEMPORAL), next_position)
+                new = self._medium("vision", "video", video_tokens(tuple(grid.tolist())))
+                place = _around(_grid_positions(grid, sample.frame_seconds * TEMPORAL), next_position)
             else:
                 assert features is not None  # noqa: S101
                 new = self._medium("audio", "audio", media.audio_tokens(features.shape[-1]))
@@ -117,7 +118,7 @@ class RowMaker:
         return Row(
             id=sample.id, ids=ids, labels=labels, positions=torch.cat([count, torch.cat(positions, 1)]),
             answer=answer_text(sample.answer), pixels=pixels, grid=grid,
-            grid_seconds=sample.frame_seconds * media.TEMPORAL, features=features,
+            grid_seconds=sample.frame_seconds * TEMPORAL, features=features,
         )  # fmt: skip
 
     def _medium(self, border: str, name: str, count: int) -> list[int]:
@@ -151,7 +152,7 @@ def _run(start: float, count: int) -> torch.Tensor:
 
 def _grid_positions(grid: torch.Tensor, grid_seconds: float) -> torch.Tensor:
     """(3, tokens) of a video from 0: time in 13ths of a second, then rows, then columns."""
-    t, h, w = int(grid[0]), int(grid[1]) // media.MERGE, int(grid[2]) // media.MERGE
+    t, h, w = int(grid[0]), int(grid[1]) // MERGE, int(grid[2]) // MERGE
     time = (torch.arange(t) * (grid_seconds * POSITIONS_PER_SECOND)).float()
     return torch.stack(
         [

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from xperience.common.continuations import log_probabilities
 from xperience.qwen3_omni.collate import Row, padded, to_device
 from xperience.qwen3_omni.grammar import AnswerGrammar, State
 from xperience.qwen3_omni.prompt import quoted
@@ -162,30 +163,9 @@ def label_probabilities(
     scores = torch.zeros(len(labels), dtype=torch.float64)
     for begin in range(0, len(order), most):
         numbers = order[begin : begin + most]
-        scores[numbers] = _scores(model, kept, [labels[number] for number in numbers], prefill, row)
+        some = [labels[number] for number in numbers]
+        scores[numbers] = log_probabilities(model, kept, prefill.next_log[row], float(prefill.positions[row]), some)
     return scores.softmax(-1)
-
-
-def _scores(
-    model: Any, kept: Sequence[tuple[torch.Tensor, torch.Tensor]], labels: Sequence[Sequence[int]], prefill: Prefill,
-    row: int,
-) -> torch.Tensor:  # fmt: skip
-    """Summed log probabilities of some continuations of one row."""
-    from transformers import DynamicCache
-
-    count, longest, device = len(labels), max(map(len, labels)), prefill.next_log.device
-    cache = DynamicCache([(k.expand(count, -1, -1, -1), v.expand(count, -1, -1, -1)) for k, v in kept])
-    inputs = torch.tensor([[*label, *[0] * (longest - len(label))] for label in labels], device=device)
-    places = (torch.arange(longest, device=device) + prefill.positions[row]).expand(3, count, -1)
-    mask = torch.ones(count, kept[0][0].shape[-2] + longest, dtype=torch.long, device=device)
-    logits = model(input_ids=inputs, position_ids=places, attention_mask=mask, past_key_values=cache, use_cache=True)
-    # The last token's own logits predict nothing that is asked for.
-    following = logits.logits[:, :-1].float().log_softmax(-1).gather(-1, inputs[:, 1:, None])[..., 0]
-    real = (
-        torch.arange(1, longest, device=device)[None] < torch.tensor([len(t) for t in labels], device=device)[:, None]
-    )
-    found = prefill.next_log[row, inputs[:, 0]].double() + (following.double() * real).sum(-1)
-    return found.cpu()
 
 
 @contextmanager

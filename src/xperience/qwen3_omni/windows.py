@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xperience.common.errors import BadDataError
-from xperience.qwen3_omni.media import SIDE
+from xperience.common.patches import SIDE
 from xperience.qwen3_omni.sample import Sample, SampleFacts
 from xperience.windows.dataset import ARTEFACT, WindowsDataset
 from xperience.windows.index import Window, read_index

@@ -71,13 +71,18 @@ class Cosmos3NanoEvaluateSettings(NanoSettings):
     records: Path = setting(Path("results/cosmos3-nano"), "Folder that `cosmos3-nano export` wrote.")
     base: Path = setting(Path("models/Cosmos3-Nano"), "Folder of the model.", env=("MODEL_ROOT",))
     output: Path = setting(Path("results/cosmos3-nano/evaluation"), "Folder of predictions and report.")
+    task: Literal["reason", "future_label", "forward_dynamics", "action_proxy"] = setting(
+        "action_proxy", "Physical reasoning, future label, future video or action trajectory, by the record's name."
+    )
     mode: Literal["inverse_dynamics", "policy"] = setting(
-        "inverse_dynamics", "Actions of a whole video, or of its first frame and text."
+        "inverse_dynamics", "Of action_proxy: actions of a whole video, or of its first frame and text."
     )
     split: Literal["val", "test"] = setting("test", "Sessions that are predicted.")
     scale_clips: int = setting(
         16, "Train clips that the scale of translation is fitted on and then frozen; 0 leaves it at 1.", ge=0
     )
     steps: int = setting(30, "Steps of a draw.", ge=1)
+    draws: int = setting(3, "Draws of a future video, each of a seed of its own.", ge=1)
+    answer_tokens: int = setting(96, "Most tokens of each free text of an answer.", ge=1)
     seed: int = setting(0, "Seed of the draws.")
     dtype: Literal["bfloat16", "float32"] = setting("bfloat16", "Of the weights.")

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from xperience.cosmos3_nano.actions import WIDTHS
 from xperience.cosmos3_nano.compatibility.record import Measured
-from xperience.cosmos3_nano.compatibility.subject import Subject, model_sha256
-from xperience.cosmos3_nano.flow import MODES, example_of
-from xperience.cosmos3_nano.generator import Prediction, draw, psnr_db
+from xperience.cosmos3_nano.compatibility.subject import Subject
+from xperience.cosmos3_nano.flow import MODES
+from xperience.cosmos3_nano.generator import Prediction, draw, psnr_db, reconstructed
+from xperience.cosmos3_nano.identity import model_sha256
 from xperience.cosmos3_nano.parts import Sampler
 
 MOST_PRECISION_GAP = 0.05
@@ -142,16 +143,8 @@ def _other_videos(subject: Subject) -> dict[str, Any]:
 
 def _first_frame(subject: Subject) -> Any:
     """Frame 0 through the VAE alone, (H, W, 3) from 0 to 1, cut to what the pipeline shows."""
-    pipeline = subject.pipeline
-    latents = example_of(pipeline, subject.sample, "forward_dynamics").latents[:, :, :1]
-    shape = (1, -1, 1, 1, 1)
-    mean = torch.tensor(pipeline.vae.config["latents_mean"]).view(*shape).to(latents)
-    scale = torch.tensor(pipeline.vae.config["latents_std"]).view(*shape).to(latents)
-    with torch.no_grad():
-        shown = pipeline.vae.decode((latents * scale + mean).to(pipeline.vae.dtype)).sample
-    pixels = (shown[0, :, 0].float().clamp(-1, 1) / 2 + 0.5).permute(1, 2, 0).cpu().numpy()
     height, width = subject.base.video.shape[1:3]
-    return pixels[:height, :width]
+    return reconstructed(subject.pipeline, subject.sample, 1)[0, :height, :width]
 
 
 def _drawn(subject: Subject, seed: int, *, anew: bool) -> Any:

@@ -24,7 +24,8 @@ from xperience.cosmos3_nano.compatibility.record import (
     row_not_run,
     row_of,
 )
-from xperience.cosmos3_nano.compatibility.subject import Subject, model_sha256
+from xperience.cosmos3_nano.compatibility.subject import Subject
+from xperience.cosmos3_nano.identity import model_sha256
 from xperience.cosmos3_nano.record_set import ARTEFACT, RecordSet
 from xperience.cosmos3_nano.sample import staged_samples
 from xperience.cosmos3_nano.tiny import tiny_pipeline

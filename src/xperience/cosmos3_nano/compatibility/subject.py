@@ -56,14 +56,3 @@ def remember_encodings(pipeline: Any) -> None:
         return known[key].clone()
 
     pipeline._encode_video, pipeline.forget_encodings = encode, known.clear
-
-
-def model_sha256(pipeline: Any) -> str:
-    """Hash of all weights of transformer and VAE, and of the transformer's configuration."""
-    digest = hashlib.sha256()
-    for part in (pipeline.transformer, pipeline.vae):
-        digest.update(repr(sorted(part.config.items(), key=lambda item: item[0])).encode())
-        for name, tensor in sorted(part.state_dict().items()):
-            digest.update(name.encode() + str(tuple(tensor.shape)).encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

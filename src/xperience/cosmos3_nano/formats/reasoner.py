@@ -14,6 +14,7 @@ import av
 
 from xperience.common.errors import BadDataError
 from xperience.common.files import write_atomic
+from xperience.cosmos3_nano.answers import answer_of, answer_text
 from xperience.cosmos3_nano.records import FutureLabelRecord, ReasonRecord
 
 SAMPLED_FPS, MOST_FRAMES, MOST_TOKENS = 2.0, 32, 16_000
@@ -28,7 +29,7 @@ def write(folder: Path, root: Path, records: Sequence[ReasonRecord | FutureLabel
         media, text = f"media/{name}.mp4", f"text/{name}.json"
         (folder / "media").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / record.clip.uri, folder / media)
-        answer = json.dumps(record.target.model_dump(mode="json"), ensure_ascii=False)
+        answer = answer_text(answer_of(record))
         conversation = [
             {"role": "user", "content": [{"type": "video", "video": "video_0"},
                                          {"type": "text", "text": record.prompt.text}]},

@@ -13,20 +13,14 @@ from xperience.common.errors import BadDataError, ConfigurationError
 from xperience.common.paired import TOO_FEW
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoExportSettings
 from xperience.cosmos3_nano.actions import BLOCKS, actions_of
-from xperience.cosmos3_nano.evaluate import (
-    BETTER,
-    NOT_BETTER,
-    action_records,
-    conclude,
-    predict,
-    read_lines,
-    truth_of,
-)
+from xperience.cosmos3_nano.evaluation.actions import ActionLine, action_records, conclude, truth_of
+from xperience.cosmos3_nano.evaluation.compared import BETTER, NOT_BETTER
+from xperience.cosmos3_nano.evaluation.lines import DrawnBy, predict, read_lines
 from xperience.cosmos3_nano.export import export
 from xperience.cosmos3_nano.normaliser import ActionStatistics
 from xperience.cosmos3_nano.trajectory import errors_of, train_mean, trivial
 
-MODE = "inverse_dynamics"
+MODE, BY = "inverse_dynamics", DrawnBy(model_sha256="m", seed=0, steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -53,18 +47,22 @@ def knows(folder):
     return draw
 
 
+def said(draw):
+    return lambda record: {"actions_raw": draw(record).tolist()}
+
+
 def report(folder, path, draw, *, scale=False):
     records = action_records(folder, "test", MODE)
     train = action_records(folder, "train", MODE) if scale else []
-    assert predict(path, [*records, *train], draw, model_sha256="m", seed=0, steps=2) == len(records) + len(train)
-    return conclude(folder, read_lines(path), split="test", mode=MODE, scale_records=train)
+    assert predict(path, ActionLine, [*records, *train], said(draw), BY) == len(records) + len(train)
+    return conclude(folder, read_lines(path, ActionLine), split="test", mode=MODE, scale_records=train)
 
 
 def test_the_truth_is_better_than_every_trivial_prediction(folder, tmp_path, knows):
     found = report(folder, tmp_path / "p.jsonl", knows())
     assert found.sessions == 10 and found.clips == 20
     for name in ("ate_metres", "rpe_metres", "rotation_degrees", "fingertips_metres"):
-        assert found.metrics[name].error < 1e-6 and found.metrics[name].verdict == BETTER, name
+        assert found.metrics[name].value < 1e-6 and found.metrics[name].verdict == BETTER, name
     assert found.metrics["ate_metres"].trivial["constant velocity"].oracle
 
 
@@ -81,8 +79,8 @@ def test_the_scale_of_translation_is_fitted_on_train_and_then_frozen(folder, tmp
     off = report(folder, tmp_path / "off.jsonl", knows(0.25))
     fitted = report(folder, tmp_path / "fitted.jsonl", knows(0.25), scale=True)
     assert off.translation_scale == 1 and fitted.translation_scale == pytest.approx(4)
-    assert fitted.metrics["ate_metres"].error < 1e-6 < off.metrics["ate_metres"].error
-    assert off.metrics["ate_aligned_metres"].error < 1e-6
+    assert fitted.metrics["ate_metres"].value < 1e-6 < off.metrics["ate_metres"].value
+    assert off.metrics["ate_aligned_metres"].value < 1e-6
 
 
 def test_under_ten_sessions_no_claim_is_made(tmp_path, knows):
@@ -102,14 +100,14 @@ def test_predictions_go_on_after_an_interruption_and_missing_ones_are_named(fold
         asked.append(record.record_id)
         return knows()(record)
 
-    predict(path, records[:5], counted, model_sha256="m", seed=0, steps=2)
+    predict(path, ActionLine, records[:5], said(counted), BY)
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(BadDataError, match="16 of 20"):
-        conclude(folder, read_lines(path), split="test", mode=MODE, scale_records=[])
-    assert predict(path, records, counted, model_sha256="m", seed=0, steps=2) == 20
+        conclude(folder, read_lines(path, ActionLine), split="test", mode=MODE, scale_records=[])
+    assert predict(path, ActionLine, records, said(counted), BY) == 20
     assert len(asked) == 5 + 16
     with pytest.raises(ConfigurationError, match="another model"):
-        predict(path, records, counted, model_sha256="n", seed=0, steps=2)
+        predict(path, ActionLine, records, said(counted), BY.model_copy(update={"model_sha256": "n"}))
 
 
 def test_errors_are_in_metres_and_degrees():

@@ -4,19 +4,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xperience.common.evidence import Part
+from xperience.cosmos3_nano.evaluation.video import FrameScores
 from xperience.cosmos3_nano.generator import psnr_db
 
 Video = NDArray[np.float32]
 WINDOW, DEVIATION = 11, 1.5  # of the paper's Gaussian
 STABLE = 0.01**2, 0.03**2  # its C₁ and C₂ for values from 0 to 1
-
-
-class FrameScores(Part):
-    """Means over pictures."""
-
-    psnr_db: float
-    ssim: float
 
 
 def scores_of(truth: Video, made: Video) -> FrameScores:

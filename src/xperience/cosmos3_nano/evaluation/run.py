@@ -9,7 +9,7 @@ import torch
 
 from xperience.common.errors import StoppedError
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoEvaluateSettings
-from xperience.cosmos3_nano.evaluation import actions, future_label, reason, text, video
+from xperience.cosmos3_nano.evaluation import actions, answered, drawn_video, future_label, reason, text, video
 from xperience.cosmos3_nano.evaluation.compared import Evaluation
 from xperience.cosmos3_nano.evaluation.lines import AnyLine, AnyTaskRecord, DrawnBy, predict, read_lines
 from xperience.cosmos3_nano.generator import draw, load_pipeline
@@ -68,7 +68,7 @@ def _actions(settings: Settings, stop: Stop) -> Evaluation:
 def _video(settings: Settings, stop: Stop) -> Evaluation:
     folder = settings.records.expanduser()
     pipeline = load_pipeline(settings.base.expanduser(), getattr(torch, settings.dtype))
-    made = video.drawing(folder, settings.output.expanduser(), pipeline, seed=settings.seed, steps=settings.steps,
+    made = drawn_video.drawing(folder, settings.output.expanduser(), pipeline, seed=settings.seed, steps=settings.steps,
                          draws=settings.draws)  # fmt: skip
     by = DrawnBy(model_sha256=model_sha256(pipeline), seed=settings.seed, steps=settings.steps, draws=settings.draws)
     records = video.video_records(folder, settings.split)
@@ -78,15 +78,15 @@ def _video(settings: Settings, stop: Stop) -> Evaluation:
 def _text(settings: Settings, stop: Stop) -> Evaluation:
     folder = settings.records.expanduser()
     reasoner = load_reasoner(settings.base.expanduser(), getattr(torch, settings.dtype))
-    answered = text.answering(folder, reasoner, settings.answer_tokens)
+    answering = answered.answering(folder, reasoner, settings.answer_tokens)
     # Nothing is drawn: the likeliest answer has no seed.
     by = DrawnBy(model_sha256=weights_sha256(reasoner.model), seed=0, steps=settings.answer_tokens)
     if settings.task == "reason":
         asked = text.text_records(folder, ReasonRecord, settings.split)
         return reason.conclude(
-            folder, _predicted(settings, text.TextLine, asked, answered, by, stop), split=settings.split
+            folder, _predicted(settings, text.TextLine, asked, answering, by, stop), split=settings.split
         )
     labels = text.text_records(folder, FutureLabelRecord, settings.split)
     return future_label.conclude(
-        folder, _predicted(settings, text.TextLine, labels, answered, by, stop), split=settings.split
+        folder, _predicted(settings, text.TextLine, labels, answering, by, stop), split=settings.split
     )

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from xperience.cosmos3_nano.actions import WIDTHS
+from xperience.cosmos3_nano.media import for_pipeline
 from xperience.cosmos3_nano.sample import ClipSample
 
 Mode = Literal["forward_dynamics", "inverse_dynamics", "policy"]
@@ -45,10 +46,9 @@ def example_of(pipeline: Any, sample: ClipSample, mode: Mode) -> Example:
 
     device = pipeline.transformer.device
     record = sample.record
-    frames = list(sample.frames)
     with torch.no_grad():
         pixels, size, height, width = pipeline._prepare_action_video_conditioning(
-            frames, record.tier, record.chunk + 1, device, pipeline.vae.dtype
+            for_pipeline(sample.frames), record.tier, record.chunk + 1, device, pipeline.vae.dtype
         )
         latents = pipeline._remove_action_video_padding_from_latent(pipeline._encode_video(pixels).float(), size)
     tokens, _ = pipeline.tokenize_prompt(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from xperience.common.errors import BadDataError, ConfigurationError
 from xperience.common.evidence import Part
 from xperience.cosmos3_nano.flow import Mode, example_of
+from xperience.cosmos3_nano.media import for_pipeline
 from xperience.cosmos3_nano.parts import Sampler
 from xperience.cosmos3_nano.sample import ClipSample, check_actions
 
@@ -49,7 +50,8 @@ def condition_of(sample: ClipSample, mode: Mode) -> Any:
         raise BadDataError("too few or too many frames", where=record.record_id, why=f"{len(frames)}")
     check_actions(sample.actions, domain=record.domain, chunk=record.chunk)
     given = torch.from_numpy(sample.actions.astype(np.float32)) if mode == "forward_dynamics" else None
-    seen = {"video": list(frames)} if mode == "inverse_dynamics" else {"image": frames[0]}
+    pictures = for_pipeline(frames)
+    seen: dict[str, Any] = {"video": pictures} if mode == "inverse_dynamics" else {"image": pictures[0]}
     return CosmosActionCondition(
         mode=mode, chunk_size=record.chunk, domain_name=record.domain, resolution_tier=record.tier, raw_actions=given,
         view_point=record.prompt.viewpoint, **seen,
@@ -69,6 +71,14 @@ def draw(
         )  # fmt: skip
     video = found.video.float().cpu().numpy() if latents else np.asarray(found.video, np.float32)
     return Drawn(video, found.action[0].float().cpu().numpy() if found.action is not None else None)
+
+
+def shown(pipeline: Any, sample: ClipSample) -> NDArray[np.float32]:
+    """(T, H, W, 3) from 0 to 1: the clip on the canvas that the model sees."""
+    pixels, _, _, _ = pipeline._prepare_action_video_conditioning(
+        for_pipeline(sample.frames), sample.record.tier, len(sample.frames), "cpu", pipeline.vae.dtype
+    )
+    return np.asarray((pixels[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0).numpy())
 
 
 def reconstructed(pipeline: Any, sample: ClipSample, latent_frames: int | None = None) -> NDArray[np.float32]:

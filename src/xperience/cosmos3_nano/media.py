@@ -113,6 +113,11 @@ def store(folder: Path, clip: NDArray[np.uint8], fps: float) -> Stored:
     return Stored(uri, digest, even.shape[2], even.shape[1])
 
 
+def for_pipeline(frames: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    """(T, H, W, 3) RGB as diffusers takes arrays: from 0 to 1. Of bytes it would make −1 to 509 without a word."""
+    return list((frames / np.float32(255)).astype(np.float32))
+
+
 def read_clip(path: Path) -> NDArray[np.uint8]:
     """(T, H, W, 3) RGB; VideoError where it cannot be read."""
     return np.stack(list(pictures(path)))

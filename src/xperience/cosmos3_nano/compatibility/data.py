@@ -12,6 +12,7 @@ from xperience.cosmos3_nano.compatibility.record import Measured
 from xperience.cosmos3_nano.compatibility.subject import Subject
 from xperience.cosmos3_nano.drafts import MOST_DEGREES, MOST_METRES
 from xperience.cosmos3_nano.formats.vision import FRAMING, aspect_of
+from xperience.cosmos3_nano.media import for_pipeline
 from xperience.cosmos3_nano.sample import ClipSample, Source
 
 SHIFTS = tuple(range(-4, 5))
@@ -40,7 +41,11 @@ def preprocess_video(subject: Subject) -> Measured:
             faults.append(f"{sample.record.record_id}: red and blue are exchanged")
     figures |= {"mean_difference": round(worst, 3), "mean_difference_channels_swapped": round(swapped_best, 3)}
     pixels, size, height, width = subject.pipeline._prepare_action_video_conditioning(
-        list(subject.sample.frames), subject.sample.record.tier, len(subject.sample.frames), "cpu", torch.float32
+        for_pipeline(subject.sample.frames),
+        subject.sample.record.tier,
+        len(subject.sample.frames),
+        "cpu",
+        torch.float32,
     )
     content = int(size[2]), int(size[3])
     shown = content[0] * content[1] / (height * width)
@@ -50,6 +55,9 @@ def preprocess_video(subject: Subject) -> Measured:
     }  # fmt: skip
     if any(made > given for made, given in zip(content, subject.sample.frames.shape[1:3], strict=True)):
         faults.append("the content was scaled up")
+    figures |= {"least": round(float(pixels.min()), 3), "most": round(float(pixels.max()), 3)}
+    if not -1 <= float(pixels.min()) <= float(pixels.max()) <= 1:
+        faults.append(f"pixels are from {pixels.min():.0f} to {pixels.max():.0f}, not from -1 to 1")
     if tuple(pixels.shape[-2:]) != (height, width) or pixels.shape[2] != len(subject.sample.frames):
         faults.append(f"the canvas is {tuple(pixels.shape)}")
     return Measured(figures, faults)
@@ -136,7 +144,7 @@ def prompt(subject: Subject) -> Measured:
     sample = subject.sample
     clip, chunk = sample.record.clip, sample.record.chunk + 1
     _, _, height, width = subject.pipeline._prepare_action_video_conditioning(
-        list(sample.frames), sample.record.tier, chunk, "cpu", torch.float32
+        for_pipeline(sample.frames), sample.record.tier, chunk, "cpu", torch.float32
     )
     made = subject.pipeline._build_action_json_prompt(
         sample.record.prompt.text, view_point="ego_view", num_frames=chunk, fps=clip.fps, height=height, width=width

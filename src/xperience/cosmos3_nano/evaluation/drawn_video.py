@@ -11,7 +11,7 @@ from xperience.cosmos3_nano.compatibility.subject import remember_encodings
 from xperience.cosmos3_nano.evaluation.actions import truth_of
 from xperience.cosmos3_nano.evaluation.frames import Video, scores_of
 from xperience.cosmos3_nano.evaluation.video import COPY, MODEL, ORACLE, SHUFFLED, STILL, FrameScores
-from xperience.cosmos3_nano.generator import draw, reconstructed
+from xperience.cosmos3_nano.generator import draw, reconstructed, shown
 from xperience.cosmos3_nano.media import store
 from xperience.cosmos3_nano.normaliser import ActionStatistics
 from xperience.cosmos3_nano.record_set import STATISTICS
@@ -65,14 +65,6 @@ def still_actions(truth: Actions, statistics: ActionStatistics) -> Actions:
     """Raw actions of no motion, fingertips in the middle of train's range."""
     middle = statistics.raw(np.zeros(truth.values.shape[1]))
     return Actions(truth.domain, trivial(truth, middle)["no motion"][0], truth.valid)
-
-
-def shown(pipeline: Any, sample: ClipSample) -> Video:
-    """(T, H, W, 3) from 0 to 1: the clip on the canvas that the model sees."""
-    pixels, _, _, _ = pipeline._prepare_action_video_conditioning(
-        list(sample.frames), sample.record.tier, len(sample.frames), "cpu", pipeline.vae.dtype
-    )
-    return np.asarray((pixels[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0).numpy())
 
 
 def _mean(scores: Sequence[FrameScores]) -> FrameScores:

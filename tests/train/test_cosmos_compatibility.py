@@ -24,7 +24,7 @@ from xperience.cosmos3_nano.compatibility.record import (
     row_not_run,
     row_of,
 )
-from xperience.cosmos3_nano.compatibility.run import CHECKS, LATER, check
+from xperience.cosmos3_nano.compatibility.run import CHECKS, OF_WEIGHTS, check
 from xperience.cosmos3_nano.compatibility.subject import Subject
 from xperience.cosmos3_nano.export import export
 from xperience.cosmos3_nano.identity import model_sha256
@@ -93,7 +93,7 @@ def test_every_row_of_l0_passes_and_every_other_says_why_it_did_not_run(record):
     found, _ = record
     assert [row.number for row in found.checks] == list(range(1, 22)) and len(NAMES) == 21
     assert {row.number: row.reason for row in found.checks if row.verdict == "fail"} == {}
-    assert {row.number for row in found.checks if row.verdict == "not_run"} == {number for number, _ in LATER}
+    assert {row.number for row in found.checks if row.verdict == "not_run"} == {one.number for one in OF_WEIGHTS}
     assert found.levels["L0"] == "pass" and found.levels["L1"].startswith("not_run(")
     assert len({row.evidence_sha256 for row in found.checks}) == 21
 
@@ -142,6 +142,11 @@ def test_row_5_finds_exchanged_colours_and_other_frames(subject):
     frames = subject.sample.frames
     fails(data.preprocess_video(changed(subject, frames=frames[..., ::-1].copy())), "red and blue")
     fails(data.preprocess_video(changed(subject, frames=np.zeros_like(frames))), "differ from the source")
+
+
+def test_row_5_finds_pictures_that_are_not_scaled(subject, monkeypatch):
+    monkeypatch.setattr(data, "for_pipeline", list)
+    fails(data.preprocess_video(subject), "not from -1 to 1")
 
 
 def test_row_6_finds_statistics_that_do_not_fit(subject):

@@ -11,7 +11,9 @@ def weights_sha256(*parts: Any) -> str:
     digest = hashlib.sha256()
     for part in parts:
         config = part.config.to_dict() if hasattr(part.config, "to_dict") else part.config
-        digest.update(repr(sorted(config.items(), key=lambda item: item[0])).encode())
+        # Names with an underscore say where it was loaded from.
+        told = sorted((name, value) for name, value in config.items() if not name.startswith("_"))
+        digest.update(repr(told).encode())
         for name, tensor in sorted(part.state_dict().items()):
             digest.update(name.encode() + str(tuple(tensor.shape)).encode())
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())

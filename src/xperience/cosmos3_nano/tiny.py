@@ -123,7 +123,7 @@ def write_tiny_base(folder: Path, seed: int = 0) -> Path:
     for file in sorted((folder / "transformer").glob("*.safetensors")):
         with safe_open(file, "pt") as opened:
             weights |= dict.fromkeys(opened.keys(), f"transformer/{file.name}")
-    size = sum((folder / name).stat().st_size for name in set(weights.values()))
+    size = sum(tensor.nbytes for network in (pipeline.transformer.state_dict(), seen) for tensor in network.values())
     index = {"metadata": {"total_size": size}, "weight_map": weights}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     told = reasoner.config.to_dict() | {"architectures": ["Cosmos3ForConditionalGeneration"]}

@@ -61,8 +61,14 @@ class Cosmos3NanoCheckSettings(NanoSettings):
     output: Path = setting(
         Path("results/omni_finetune/cosmos3_nano_compatibility.json"), "Where the compatibility record goes."
     )
-    clips: int = setting(2, "Train clips that are looked at.", ge=1)
+    clips: int = setting(2, "Train clips that are looked at; L1 wants five or more.", ge=1)
     seed: int = setting(7, "Seed that chooses them.")
+    level: Literal["L0", "L1"] = setting("L0", "L0 with the tiny model; L1 measures the weights of --base besides.")
+    base: Path = setting(Path("models/Cosmos3-Nano"), "L1: folder of the model.", env=("MODEL_ROOT",))
+    selection: Path | None = setting(None, "L1: the repository selection that the model was moved by: its revision.")
+    golden: Path | None = setting(None, "L1: folder of NVIDIA's own samples, cosmos-framework's inputs/omni/*.json.")
+    most_seconds: float | None = setting(None, "L1: seconds that a clip may take in any mode; without it any.", gt=0)
+    dtype: Literal["bfloat16", "float32"] = setting("bfloat16", "L1: of the weights.")
 
 
 class Cosmos3NanoEvaluateSettings(NanoSettings):

@@ -65,10 +65,16 @@ class Check:
     run: Callable[[Any], Measured]
 
 
+class NotRunError(Exception):
+    """A check that lacks what it would measure; its text is the reason."""
+
+
 def row_of(check: Check, subject: Any) -> CheckRow:
     """Run it; what it raises is a failure with its reason, never the end of the others."""
     try:
         found = check.run(subject)
+    except NotRunError as lacks:
+        return row_not_run(check.number, check.level, check.threshold, str(lacks))
     except Exception as error:
         found = Measured({"error": type(error).__name__}, [f"{type(error).__name__}: {error}"[:300]])
     verdict: Verdict = "fail" if found.faults else "pass"

@@ -10,6 +10,7 @@ import torch
 
 from xperience.cosmos3_nano.flow import Mode
 from xperience.cosmos3_nano.generator import Drawn, draw
+from xperience.cosmos3_nano.reasoner import Reasoner, load_reasoner
 from xperience.cosmos3_nano.sample import ClipSample, Source
 
 STEPS = 2
@@ -42,6 +43,26 @@ class Subject:
     def base(self) -> Drawn:
         """The draw that others are held against."""
         return self.drawn(self.sample, "forward_dynamics")
+
+
+@dataclass
+class RealSubject(Subject):
+    """Weights of a folder. `selection` is what they were moved by, `golden` the folder of NVIDIA's samples.
+
+    `load_seconds` is what loading the pipeline took; a clip may take `most_seconds`, None for any time.
+    """
+
+    folder: Path = Path()
+    selection: Path | None = None
+    golden: Path | None = None
+    dtype: torch.dtype = torch.bfloat16
+    load_seconds: float = 0.0
+    most_seconds: float | None = None
+
+    @cached_property
+    def reasoner(self) -> Reasoner:
+        """Loaded where it is asked for: 17 GB of Nano beside the generator's 30."""
+        return load_reasoner(self.folder, self.dtype)
 
 
 def remember_encodings(pipeline: Any) -> None:

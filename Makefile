@@ -75,6 +75,20 @@ kill-soak: $(READY) rclone sshd ## Runs with kill -9 at random moments: KILLS=20
 fuzz: $(READY) ## Damaged episodes for MINUTES=10, each to end in facts or a fault (once, its log in docs/)
 	$(BIN)/python tests/e2e/fuzz_reader.py --minutes $(or $(MINUTES),10)
 
+.PHONY: bench
+bench: $(READY) rclone sshd bench-tools ## Relay and peers over an emulated link, as root: hours; CELLS='200 ms/ssh/*' SCALE=0.05 for less
+	$(BIN)/python benchmarks/relay/run.py --cells '$(or $(CELLS),*)' --size-scale $(or $(SCALE),1.0)
+
+.PHONY: bench-scale
+bench-scale: $(READY) ## Plan, ledger and status of 12,102 episodes and of 100,000 files
+	$(BIN)/python benchmarks/relay/scale.py
+
+.PHONY: bench-tools
+bench-tools: ## What the peers need: Debian packages, s5cmd from its Go module; what cannot be had is not_run
+	scripts/debian-packages iperf3:iperf3 aria2:aria2c rsync:rsync openssh-client:scp gcc:gcc iproute2:ip || true
+	bin=$${XDG_CACHE_HOME:-$$HOME/.cache}/xperience/bin
+	[ -x $$bin/s5cmd ] || GOBIN=$$bin CGO_ENABLED=0 go install github.com/peak/s5cmd/v2@v2.3.0 || echo "bench-tools: no s5cmd"
+
 ##@ Develop
 
 .PHONY: lint

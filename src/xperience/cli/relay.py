@@ -27,7 +27,6 @@ from xperience.relay.status import relay_status
 from xperience.relay.summary import RelaySummary
 from xperience.relay.verify import verify_store
 from xperience.selection.shards import share_of
-from xperience.store import ssh_access
 from xperience.store.opening import open_store
 
 app = typer.Typer(no_args_is_help=True, help="Move a selection from the hub through scratch to the store.")
@@ -212,6 +211,8 @@ def pull(settings: RelayPullSettings) -> None:
 @command(app, "keygen", SshAccessSettings)
 def keygen(settings: SshAccessSettings) -> None:
     """Make the relay's own ed25519 key; print the line for the store's authorized_keys."""
+    from xperience.store import ssh_access
+
     made = ssh_access.keygen(settings.ssh_key.expanduser())
     out.print(made.public_key)
     out.print("append this line to ~/.ssh/authorized_keys on the store:")
@@ -221,6 +222,8 @@ def keygen(settings: SshAccessSettings) -> None:
 @command(app, "check-key", SshAccessSettings)
 def check_key(settings: SshAccessSettings) -> None:
     """Log in at the store with the relay's key, without asking anything, and print its host name."""
+    from xperience.store import ssh_access
+
     out.print(
         ssh_access.check_key(
             _host(settings), key=settings.ssh_key.expanduser(), known_hosts=settings.known_hosts.expanduser()
@@ -231,6 +234,8 @@ def check_key(settings: SshAccessSettings) -> None:
 @command(app, "trust-host", SshAccessSettings)
 def trust_host(settings: SshAccessSettings) -> None:
     """Show the store's host key; with --fingerprint, pin it in known_hosts where it is that one."""
+    from xperience.store import ssh_access
+
     scanned = ssh_access.scan_host_key(_host(settings))
     out.print(f"{_host(settings)} has {scanned.fingerprint}")
     if not settings.fingerprint:

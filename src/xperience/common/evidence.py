@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -31,6 +32,19 @@ def now_utc() -> str:
 
 def canonical(document: dict[str, Any]) -> bytes:
     """Sorted, compact JSON of a document without its volatile top-level fields and any `*_seconds` field."""
+    return b"".join(_canonical_pieces(document))
+
+
+def content_hash(document: dict[str, Any]) -> str:
+    """sha256 of the canonical JSON."""
+    digest = hashlib.sha256()
+    for piece in _canonical_pieces(document):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _canonical_pieces(document: dict[str, Any]) -> Iterator[bytes]:
+    """Item by item of long lists: a selection of 100,000 files is never a second time in memory."""
 
     def strip(value: Any) -> Any:
         if isinstance(value, dict):
@@ -39,8 +53,20 @@ def canonical(document: dict[str, Any]) -> bytes:
             return [strip(item) for item in value]
         return value
 
-    kept = strip({key: value for key, value in document.items() if key not in VOLATILE})
-    return json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    def text(value: Any) -> bytes:
+        return json.dumps(strip(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    kept = sorted(key for key in document if key not in VOLATILE and not key.endswith("_seconds"))
+    for place, key in enumerate(kept):
+        yield (b"," if place else b"{") + text(key) + b":"
+        value = document[key]
+        if isinstance(value, list) and value:
+            for number, item in enumerate(value):
+                yield (b"," if number else b"[") + text(item)
+            yield b"]"
+        else:
+            yield text(value)
+    yield b"}" if kept else b"{}"
 
 
 class Evidence(BaseModel):
@@ -68,7 +94,7 @@ class Evidence(BaseModel):
     def document(self) -> dict[str, Any]:
         """The JSON document, its content hash filled in."""
         document = self.model_dump(mode="json", by_alias=True)
-        document["content_sha256"] = hashlib.sha256(canonical(document)).hexdigest()
+        document["content_sha256"] = content_hash(document)
         return document
 
     @property
@@ -157,6 +183,11 @@ def _checked(model: type[Model], raw: bytes, schema: str, where: str) -> Model:
         document = json.loads(raw)
     except ValueError as error:  # no JSON, no UTF-8
         raise BadDataError(f"not a {schema} artefact", where=where, why=f"not JSON: {error}") from error
+    return checked_document(model, document, schema, where)
+
+
+def checked_document(model: type[Model], document: Any, schema: str, where: str) -> Model:
+    """As `_checked`, from JSON that was parsed already."""
     if isinstance(document, dict) and document.get("schema") != schema:
         why = f"schema is {document.get('schema')!r}, expected {schema!r}"
         raise BadDataError(f"not a {schema} artefact", where=where, why=why)
@@ -166,7 +197,7 @@ def _checked(model: type[Model], raw: bytes, schema: str, where: str) -> Model:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise BadDataError(f"not a {schema} artefact", where=where, why=f"{place} {first['msg']}") from error
-    digest = hashlib.sha256(canonical(document)).hexdigest()
+    digest = content_hash(document)
     if document.get("content_sha256") != digest:
         raise BadDataError(
             f"content_sha256 of a {schema} artefact does not match its content",

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from xperience.common.errors import BadDataError, ConfigurationError, NoSpaceError, TryAgainError
 from xperience.relay.plan import Batch
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class State(StrEnum):
@@ -80,6 +80,40 @@ CREATE TABLE file (
 ) STRICT;
 CREATE INDEX file_by_state ON file (state, position);
 """
+# A running relay asks for its totals many times a second: counted anew that is 18 ms each time over 100,000 files.
+TOTALS = (
+    "CREATE TABLE total (state TEXT PRIMARY KEY, files INTEGER NOT NULL, size_bytes INTEGER NOT NULL) STRICT",
+    "INSERT INTO total SELECT state, count(*), sum(size_bytes) FROM file GROUP BY state",
+    "CREATE TRIGGER file_comes AFTER INSERT ON file BEGIN"
+    " INSERT INTO total VALUES (new.state, 1, new.size_bytes) ON CONFLICT (state) DO UPDATE"
+    " SET files = files + 1, size_bytes = size_bytes + excluded.size_bytes; END",
+    "CREATE TRIGGER file_goes AFTER DELETE ON file BEGIN"
+    " UPDATE total SET files = files - 1, size_bytes = size_bytes - old.size_bytes WHERE state = old.state; END",
+    "CREATE TRIGGER file_moves AFTER UPDATE OF state ON file BEGIN"
+    " UPDATE total SET files = files - 1, size_bytes = size_bytes - old.size_bytes WHERE state = old.state;"
+    " INSERT INTO total VALUES (new.state, 1, new.size_bytes) ON CONFLICT (state) DO UPDATE"
+    " SET files = files + 1, size_bytes = size_bytes + excluded.size_bytes; END",
+)
+BATCHES = f"""
+SELECT batch, count(*), sum(size_bytes), sum(state IN ({",".join(f"'{state}'" for state in ARRIVED)})),
+  min(download_started_at), iif(count(downloaded_at) = count(*), max(downloaded_at), NULL),
+  min(send_started_at), iif(count(verified_at) = count(*), max(verified_at), NULL)
+FROM file GROUP BY batch ORDER BY batch
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerBatch:
+    """One batch; Unix times of its first start and, once every file is so far, of its last end."""
+
+    index: int
+    files: int
+    size_bytes: int
+    arrived_files: int
+    download_started_at: float | None
+    downloaded_at: float | None
+    send_started_at: float | None
+    verified_at: float | None
 
 
 class Ledger:
@@ -105,20 +139,33 @@ class Ledger:
         verdict = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and not read_only:
-            with self._transaction():
-                if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                    for statement in TABLES.split(";"):
-                        self._db.execute(statement)
-                    self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        elif version != SCHEMA_VERSION:
+        if not read_only:
+            self._upgrade()
+        version = self._version()
+        if version != SCHEMA_VERSION:
             raise ConfigurationError(
                 "ledger has another schema", where=str(self.path),
                 why=f"version {version}, this program writes {SCHEMA_VERSION}",
                 fix="Finish the job with the program that began it, or move the ledger away: a new one is rebuilt "
                 "from what the store holds.",
             )  # fmt: skip
+
+    def _version(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+
+    def _upgrade(self) -> None:
+        """Bring a new ledger, or one of an older program, to this schema; one of a newer program stays as it is."""
+        if self._version() >= SCHEMA_VERSION:
+            return
+        with self._transaction():
+            version = self._version()  # two processes may have opened it at once
+            if version < 1:
+                for statement in TABLES.split(";"):
+                    self._db.execute(statement)
+            if version < SCHEMA_VERSION:
+                for statement in TOTALS:
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
@@ -224,9 +271,14 @@ class Ledger:
     def totals(self) -> dict[State, tuple[int, int]]:
         """Files and bytes by state; states without files are there with zeros."""
         with self._lock, self._named_errors():
-            found = self._db.execute("SELECT state, count(*), sum(size_bytes) FROM file GROUP BY state").fetchall()
+            found = self._db.execute("SELECT state, files, size_bytes FROM total").fetchall()
         by_state = {State(state): (count, size) for state, count, size in found}
         return {state: by_state.get(state, (0, 0)) for state in State}
+
+    def batches(self) -> list[LedgerBatch]:
+        """What became of each batch so far."""
+        with self._lock, self._named_errors():
+            return [LedgerBatch(*row) for row in self._db.execute(BATCHES).fetchall()]
 
     def scratch_bytes(self) -> int:
         """Bytes reserved on scratch: every file from its admission to its release."""

@@ -291,7 +291,7 @@ class Relay:
 
     def _write_summary(self, status: Status, cause: str | None) -> RelaySummary:
         job = {**self.ledger.job(), "selection_sha256": self.selection.source_sha256}
-        summary = summarise(status, cause, job, self.ledger.files(), self.progress, self.budget)
+        summary = summarise(status, cause, job, self.ledger, self.progress, self.budget)
         name = SUMMARY_NAME if self.settings.legs == "both" else f"relay_summary_{self.settings.legs}.json"
         summary.write(self.scratch.root / name)
         if status != "running":

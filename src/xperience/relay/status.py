@@ -51,7 +51,7 @@ def relay_status(scratch: Scratch) -> RelayStatus:
                 StateCount(state=state, files=count, size_bytes=size)
                 for state, (count, size) in ledger.totals().items()
             ],
-            batches=batch_summaries(ledger.files()),
+            batches=batch_summaries(ledger.batches()),
         )
     finally:
         ledger.close()

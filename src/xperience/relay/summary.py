@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from xperience.common.evidence import Evidence
-from xperience.relay.ledger import ARRIVED, LedgerFile
+from xperience.relay.ledger import ARRIVED, Ledger, LedgerBatch
 from xperience.relay.progress import Leg, Progress
 from xperience.relay.scratch import Budget
 
@@ -72,36 +72,31 @@ def leg_summary(leg: Leg) -> LegSummary:
     )
 
 
-def batch_summaries(files: list[LedgerFile]) -> list[BatchSummary]:
+def batch_summaries(batches: list[LedgerBatch]) -> list[BatchSummary]:
     """Per-batch times from the ledger's stamps; a time is None until its batch has ended."""
-    batches: dict[int, list[LedgerFile]] = {}
-    for file in files:
-        batches.setdefault(file.batch, []).append(file)
-    return [_batch_summary(index, batches[index]) for index in sorted(batches)]
 
+    def span(first: float | None, last: float | None) -> float | None:
+        return round(last - first, 3) if first is not None and last is not None else None
 
-def _batch_summary(index: int, files: list[LedgerFile]) -> BatchSummary:
-    def span(first: list[float | None], last: list[float | None]) -> float | None:
-        known = [stamp for stamp in first if stamp is not None]
-        ends = [stamp for stamp in last if stamp is not None]
-        return round(max(ends) - min(known), 3) if known and len(ends) == len(files) else None
-
-    return BatchSummary(
-        index=index,
-        files=len(files),
-        size_bytes=sum(file.size_bytes for file in files),
-        arrived_files=sum(file.state in ARRIVED for file in files),
-        download_seconds=span([file.download_started_at for file in files], [file.downloaded_at for file in files]),
-        transfer_seconds=span([file.send_started_at for file in files], [file.verified_at for file in files]),
-        wall_seconds=span([file.download_started_at for file in files], [file.verified_at for file in files]),
-    )
+    return [
+        BatchSummary(
+            index=batch.index,
+            files=batch.files,
+            size_bytes=batch.size_bytes,
+            arrived_files=batch.arrived_files,
+            download_seconds=span(batch.download_started_at, batch.downloaded_at),
+            transfer_seconds=span(batch.send_started_at, batch.verified_at),
+            wall_seconds=span(batch.download_started_at, batch.verified_at),
+        )
+        for batch in batches
+    ]
 
 
 def summarise(
-    status: Status, cause: str | None, job: dict[str, str], files: list[LedgerFile], progress: Progress, budget: Budget
+    status: Status, cause: str | None, job: dict[str, str], ledger: Ledger, progress: Progress, budget: Budget
 ) -> RelaySummary:
     """The summary of this moment."""
-    arrived = [file for file in files if file.state in ARRIVED]
+    totals = ledger.totals()
     wall_seconds = progress.wall_seconds
     slower = max(progress.download.busy_seconds, progress.transfer.busy_seconds)
     return RelaySummary(
@@ -111,10 +106,10 @@ def summarise(
         repo_id=job["repository"],
         revision=job["revision"],
         store=job["store"],
-        files=len(files),
-        size_bytes=sum(file.size_bytes for file in files),
-        arrived_files=len(arrived),
-        arrived_bytes=sum(file.size_bytes for file in arrived),
+        files=sum(files for files, _ in totals.values()),
+        size_bytes=sum(size for _, size in totals.values()),
+        arrived_files=sum(totals[state][0] for state in ARRIVED),
+        arrived_bytes=sum(totals[state][1] for state in ARRIVED),
         wall_seconds=round(wall_seconds, 3),
         overlap=round(slower / wall_seconds, 4) if wall_seconds else 0.0,
         download=leg_summary(progress.download),
@@ -122,5 +117,5 @@ def summarise(
         hash_mismatches=progress.mismatches,
         scratch_budget_bytes=budget.budget_bytes,
         peak_scratch_bytes=budget.peak_bytes,
-        batches=batch_summaries(files),
+        batches=batch_summaries(ledger.batches()),
     )

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from xperience.common.errors import BadDataError, UsageError
+from xperience.common.evidence import checked_document
 from xperience.selection.document import PinnedSelection, PlanDocument, RepositorySelection
 from xperience.selection.model import Selection
 from xperience.selection.refusals import check_paths, check_plan, refuse
@@ -24,8 +25,11 @@ Document = PlanDocument | PinnedSelection | RepositorySelection
 def read_selection(path: Path) -> Selection:
     """Read, check, and bring into memory; BadDataError names the refusal, the file and the fault."""
     raw = read_bytes(path)
-    document = parse_document(raw, str(path))
-    return document.selection(identity_of_document(document, raw))
+    file_sha256 = hashlib.sha256(raw).hexdigest()
+    parsed = _json_of(raw, str(path))
+    del raw  # of a whole data set it is 40 MB
+    document = _checked(parsed, str(path))
+    return document.selection(file_sha256 if isinstance(document, PlanDocument) else document.known_by)
 
 
 def identity_of_document(document: Document, raw: bytes) -> str:
@@ -46,21 +50,28 @@ def sha256_of_selection(path: Path) -> str:
 
 def parse_document(raw: bytes, where: str) -> Document:
     """As `read_document`, from bytes."""
+    return _checked(_json_of(raw, where), where)
+
+
+def _json_of(raw: bytes, where: str) -> Any:
     try:
-        document: Any = json.loads(raw)
+        return json.loads(raw)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise refuse("not-json", where, str(error)) from error
+
+
+def _checked(document: Any, where: str) -> Document:
     if not isinstance(document, dict):
         raise refuse("not-json", where, "not a JSON object")
     schema = document.get("schema")
     try:
         if schema == RepositorySelection.SCHEMA:
-            repository = RepositorySelection.parse(raw, where=where)
+            repository = checked_document(RepositorySelection, document, RepositorySelection.SCHEMA, where)
             check_paths(file.path for file in repository.files)
             return repository
         found: PlanDocument | PinnedSelection
         if schema == PinnedSelection.SCHEMA:
-            found = PinnedSelection.parse(raw, where=where)
+            found = checked_document(PinnedSelection, document, PinnedSelection.SCHEMA, where)
         elif schema is None:
             found = PlanDocument.model_validate(document)
         else:

@@ -50,11 +50,11 @@ def wait_until(ready: Callable[[], bool], what: str, log: Path, process: subproc
         time.sleep(0.05)
 
 
-def accepts(port: int) -> bool:
+def accepts(port: int, host: str = "127.0.0.1") -> bool:
     """Whether somebody listens."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
 def start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
@@ -79,14 +79,17 @@ def end(process: subprocess.Popen[bytes] | None) -> None:
 
 
 class SshServer:
-    """sshd of this user on a free port, with one key pair that may log in; `options` go into its configuration."""
+    """sshd of this user on a free port, with one key pair that may log in; `options` go into its configuration.
 
-    def __init__(self, folder: Path, *, options: str = "") -> None:
+    `address` is where it listens: another than loopback's is for a network namespace that nobody else is in.
+    """
+
+    def __init__(self, folder: Path, *, options: str = "", address: str = "127.0.0.1") -> None:
         program = shutil.which("sshd") or "/usr/sbin/sshd"
         if not Path(program).exists():
             raise ConfigurationError("sshd not found", fix="Install OpenSSH's server: apt-get install openssh-server.")
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.port, self.log = folder, free_port(), folder / "sshd.log"
+        self.folder, self.address, self.port, self.log = folder, address, free_port(), folder / "sshd.log"
         self.user = pwd.getpwuid(os.getuid()).pw_name
         self.key, self.known_hosts, self.root = folder / "relay_key", folder / "known_hosts", folder / "data"
         self.root.mkdir(exist_ok=True)
@@ -100,12 +103,12 @@ class SshServer:
             place.chmod(0o600)
         (folder / "authorized_keys").write_bytes(user_key.export_public_key("openssh"))
         public = host_key.export_public_key("openssh").decode().strip()
-        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {public}\n")
+        self.known_hosts.write_text(f"[{address}]:{self.port} {public}\n")
 
     @property
     def host(self) -> str:
         """For --transfer-host."""
-        return f"{self.user}@127.0.0.1:{self.port}"
+        return f"{self.user}@{self.address}:{self.port}"
 
     def start(self) -> None:
         """Start, or start again on the same port."""
@@ -114,7 +117,7 @@ class SshServer:
         config = self.folder / "sshd_config"
         config.write_text(
             f"{self.options}\n"  # first: sshd takes the first value of a setting
-            f"ListenAddress 127.0.0.1:{self.port}\nHostKey {self.folder}/host_key\n"
+            f"ListenAddress {self.address}:{self.port}\nHostKey {self.folder}/host_key\n"
             f"AuthorizedKeysFile {self.folder}/authorized_keys\nPidFile none\nStrictModes no\nUsePAM no\n"
             # The user's own .bashrc would run before every hash command, and might hang.
             f"SetEnv HOME={self.folder}\n"
@@ -122,7 +125,7 @@ class SshServer:
             f"Subsystem sftp internal-sftp\nLogLevel VERBOSE\n"
         )
         self._process = start([self._program, "-D", "-e", "-f", str(config)], self.log)
-        wait_until(lambda: accepts(self.port), "sshd", self.log, self._process)
+        wait_until(lambda: accepts(self.port, self.address), "sshd", self.log, self._process)
 
     def stop(self, *, connections: bool = False) -> None:
         """End the listener; with `connections`, its sessions too, as a reboot would."""
@@ -160,16 +163,16 @@ class S3Server:
     access_key, secret_key = "XPERIENCESTANDIN0001", "standin-secret-key-of-forty-characters-01"
     reader_key, reader_secret = "XPERIENCEREADER00001", "standin-secret-key-of-forty-characters-02"
 
-    def __init__(self, folder: Path, *, bucket: str = "training") -> None:
+    def __init__(self, folder: Path, *, bucket: str = "training", address: str = "127.0.0.1") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.bucket, self.log = folder, bucket, folder / "seaweedfs.log"
+        self.folder, self.bucket, self.address, self.log = folder, bucket, address, folder / "seaweedfs.log"
         self.ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def endpoint(self) -> str:
         """For --s3-endpoint."""
-        return f"http://127.0.0.1:{self.ports['s3']}"
+        return f"http://{self.address}:{self.ports['s3']}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -206,7 +209,7 @@ class S3Server:
         grpc = {name: free_port() for name in self.ports}
         self._all_ports = {str(port) for port in (*self.ports.values(), *grpc.values())}
         command = [
-            _weed(), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={data}", "-s3", "-filer",
+            _weed(), "server", f"-ip={self.address}", f"-ip.bind={self.address}", f"-dir={data}", "-s3", "-filer",
             f"-s3.config={config}", "-volume.max=20", "-master.volumeSizeLimitMB=1024", "-s3.iam=false",
             f"-master.port={self.ports['master']}", f"-master.port.grpc={grpc['master']}",
             f"-volume.port={self.ports['volume']}", f"-volume.port.grpc={grpc['volume']}",
@@ -217,7 +220,7 @@ class S3Server:
         wait_until(self._has_bucket, "SeaweedFS", self.log, self._process)
 
     def _has_bucket(self) -> bool:
-        if not accepts(self.ports["s3"]):
+        if not accepts(self.ports["s3"], self.address):
             return False
         client = self.client()
         try:

@@ -3,10 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
-import botocore.exceptions
-from botocore.config import Config
-
 from xperience.common.errors import BadDataError, ConfigurationError, RefusedError, UnavailableError, UsageError
 
 
@@ -35,6 +31,9 @@ class S3Bucket:
     """Its objects by their path under the prefix; shared by all threads. Credentials may be read-only."""
 
     def __init__(self, target: S3Target) -> None:
+        import boto3
+        from botocore.config import Config
+
         self.target = target
         self._client = boto3.client(
             "s3", endpoint_url=target.endpoint or None, region_name=target.region,
@@ -50,6 +49,8 @@ class S3Bucket:
 
     def ask(self, call: str, path: str = "", /, **parameters: Any) -> dict[str, Any] | None:
         """One boto3 call; None where the object is missing; our errors else."""
+        import botocore.exceptions
+
         where = f"{self.target}/{path}".rstrip("/")
         try:
             answer: dict[str, Any] = getattr(self._client, call)(Bucket=self.target.bucket, **parameters)
@@ -81,6 +82,8 @@ class S3Bucket:
 
         BadDataError where the object is gone or has another length there, UnavailableError where it is another one.
         """
+        import botocore.exceptions
+
         where = f"{self.target}/{path}"
         answer = self.ask("get_object", path, Key=self.key(path), Range=f"bytes={start}-{stop - 1}", IfMatch=etag)
         if answer is None:

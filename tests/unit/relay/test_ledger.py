@@ -7,7 +7,7 @@ import pytest
 
 from xperience.common.errors import BadDataError, ConfigurationError, StoppedError, TryAgainError
 from xperience.relay import locks
-from xperience.relay.ledger import Ledger, State
+from xperience.relay.ledger import TABLES, Ledger, State
 from xperience.relay.plan import Batch, plan_batches
 from xperience.selection.model import SelectedFile, Selection
 
@@ -143,3 +143,61 @@ def test_both_legs_may_be_held_at_once(tmp_path):
         locks.hold_leg(tmp_path, "transfer", wait_seconds=0, stop=stop),
     ):
         assert locks.is_held(tmp_path, "transfer")
+
+
+def counted_anew(ledger) -> dict:
+    db = sqlite3.connect(ledger.path)
+    found = db.execute("SELECT state, count(*), sum(size_bytes) FROM file GROUP BY state").fetchall()
+    db.close()
+    return {State(state): (count, size) for state, count, size in found}
+
+
+def test_the_kept_totals_are_those_that_counting_gives(ledger):
+    def check():
+        assert {state: pair for state, pair in ledger.totals().items() if pair[0]} == counted_anew(ledger)
+
+    check()
+    for path, state in (("a", State.DOWNLOADING), ("b", State.SENT), ("a", State.DOWNLOADED), ("a", State.DOWNLOADED)):
+        ledger.set(path, state)
+        check()
+    ledger.load(batches(a=1, b=7, d=5))  # b has another size, c is gone, d is new
+    check()
+    with pytest.raises(BadDataError):
+        ledger.set("nobody", State.SENT)
+    check()
+
+
+def test_a_ledger_of_the_first_schema_is_brought_to_this_one_with_its_states(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    db = sqlite3.connect(path)
+    db.executescript(f"{TABLES}; PRAGMA user_version=1;")
+    db.executemany(
+        "INSERT INTO file (path, position, batch, size_bytes, state) VALUES (?, ?, 0, ?, ?)",
+        [("a", 0, 5, "verified"), ("b", 1, 7, "planned"), ("c", 2, 9, "verified")],
+    )
+    db.commit()
+    db.close()
+    with pytest.raises(ConfigurationError, match="version 1"):  # who only reads changes nothing
+        Ledger(path, read_only=True)
+    ledger = Ledger(path)
+    assert ledger.totals()[State.VERIFIED] == (2, 14)
+    ledger.set("b", State.DOWNLOADING)
+    assert ledger.scratch_bytes() == 21
+    ledger.close()
+    assert Ledger(path, read_only=True).file("a").state is State.VERIFIED
+
+
+def test_batch_times_are_known_once_the_whole_batch_has_ended(ledger):
+    for path in ("a", "b"):
+        ledger.set(path, State.DOWNLOADING)
+        ledger.set(path, State.DOWNLOADED)
+        ledger.set(path, State.VERIFIED)
+    (batch,) = ledger.batches()
+    assert (batch.files, batch.size_bytes, batch.arrived_files) == (3, 6, 2)
+    assert batch.download_started_at is not None
+    assert batch.downloaded_at is None
+    ledger.set("c", State.DOWNLOADED)
+    ledger.set("c", State.VERIFIED)
+    (batch,) = ledger.batches()
+    assert batch.downloaded_at is not None
+    assert batch.arrived_files == 3

@@ -1,0 +1,71 @@
+"""docs/benchmarks.md from the kept cells."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ways import Way
+
+from xperience.common.files import write_atomic
+
+HEAD = """# Benchmarks
+
+Made by `make bench` from the cells in `benchmarks/relay/kept`; a cell that was not run says so.
+
+Stand-in hub → relay → store over an emulated link of 500 Mbit/s (`benchmarks/relay/link`: two network namespaces and
+a user-space emulator with delay, rate, a drop-tail queue of one bandwidth-delay product, and loss), TCP cubic, default
+socket buffers, one machine. The share is that of iperf3 with 8 streams, measured just before over the same link. Peers
+download first and send then; what they keep on purpose is deleted as their last step. *1 GiB*: the way was slower than
+15 MB/s and carried no more than that.
+"""
+COLUMNS = (
+    "way", "wall s", "MB/s", "of iperf3", "transfer leg of iperf3", "CPU s/GiB", "peak MiB", "peak scratch GiB",
+    "left behind", "verified at the far end", "measured",
+)  # fmt: skip
+
+
+def write_page(page: Path, kept: Path, names: Sequence[str], ways: Mapping[str, Way]) -> None:
+    """One table per link, store and data, in the order of `names`."""
+    documents = [json.loads(place.read_text()) for place in sorted(kept.glob("*.json"))]
+    found = {document["cell"]: document for document in documents}
+    text, heading = [HEAD], ""
+    for name in names:
+        table, _, way = name.rpartition("/")
+        if table != heading:
+            heading = table
+            link, store, data = table.split("/")
+            what = "two episodes, 14 files at their real sizes" if data == "episodes" else "896 files of 4.8 MB"
+            text.append(f"\n## {link}, {store.upper()}, {what}\n")
+            text.append(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+        text.append(f"| {' | '.join(row(ways[way], found.get(name)))} |")
+    machines = sorted(
+        {
+            f"* {d['processor']}, {d['cores']} cores, Linux {d['kernel']}, Python {d['python']}, {d['ssh']},"
+            f" {d['rsync']}, {d['aria2c']}, {d['iperf3']}"
+            for d in found.values()
+        }
+    )
+    text.append("\n## Machine\n\n" + "\n".join(machines))
+    write_atomic(page, "\n".join(text) + "\n")
+
+
+def row(way: Way, document: dict[str, Any] | None) -> list[str]:
+    """One line of a table."""
+    figures = document["figures"] if document else {"not_run": "not measured yet"}
+    if document is None or "not_run" in figures:
+        return [way.title, *["-"] * (len(COLUMNS) - 2), f"not_run({figures['not_run'][:80]})".replace("\n", " ")]
+    rate, ceiling = figures["size_bytes"] / figures["wall_seconds"], figures["iperf3_bytes_per_second"]
+    leg = f"{figures['size_bytes'] / figures['leg_seconds'] / ceiling:.0%}" if "leg_seconds" in figures else "-"
+    reduced = " (1 GiB)" if figures.get("reduced") else ""
+    reduced += f" (sizes × {document['size_scale']:g})" if document["size_scale"] != 1 else ""
+    left = f"{figures['left_at_scratch_bytes'] / 2**20:.1f} MiB, {len(figures['left_at_store_files'])} files there"
+    many = f", {figures['files'] / figures['wall_seconds']:.1f} files/s" if figures["files"] > 14 else ""
+    return [
+        way.title + reduced, f"{figures['wall_seconds']:.1f}",
+        f"{rate / 1e6:.1f}{many}",
+        f"{rate / ceiling:.0%}", leg, f"{figures['cpu_seconds'] / figures['size_bytes'] * 2**30:.1f}",
+        str(figures["peak_rss_mib"]), f"{figures['peak_scratch_bytes'] / 2**30:.2f}", left,
+        way.verified + ("" if figures["whole"] else ", and WRONG BYTES there"),
+        f"{document['date']}, load {document['load'][0]}",
+    ]  # fmt: skip

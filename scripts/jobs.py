@@ -119,6 +119,16 @@ MANIFESTS = (
         container="pytorch",
     ),
     Manifest(
+        "cosmos3-nano-weights",
+        "measures the weights of Cosmos3-Nano on one GPU (compatibility L1), after L0 on the tiny model",
+        (TRAIN_IMAGE, OPERATOR, f"{DATA}; the records of cosmos3-nano-export",
+         f"{COSMOS}; beside it Cosmos3-Nano.selection.json, what `select from-repo` wrote of it"),
+        {"data": {"claim": "training-data"}, "model": {"claim": "models"}, "gpu": {"count": 1},
+         "settings": {"level": "L1", "clips": 8, "selection": "/models/Cosmos3-Nano.selection.json"}},
+        chart="cosmos3-nano",
+        container="pytorch",
+    ),
+    Manifest(
         "cosmos3-nano-post-training",
         "post-trains Cosmos3-Nano on two hosts of eight GPUs, if evaluation, audit and compatibility passed",
         (TRAIN_IMAGE, OPERATOR, f"{DATA}; records, compatibility and evaluation", COSMOS),

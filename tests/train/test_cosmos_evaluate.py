@@ -29,6 +29,7 @@ from xperience.cosmos3_nano.media import read_clip
 from xperience.cosmos3_nano.reasoner import inputs_of, load_reasoner
 from xperience.cosmos3_nano.records import FutureLabelRecord, ReasonRecord
 from xperience.cosmos3_nano.tiny import write_tiny_base
+from xperience.gates.cosmos import cosmos_results
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -78,6 +79,11 @@ def test_actions_of_a_random_model_are_evaluated_and_no_claim_is_made_of_one_ses
     assert found.clips == 1 and found.scale_clips == 1
     assert {metric.verdict for metric in found.metrics.values()} == {TOO_FEW}
     assert found.metrics["rpe_metres"].value > 0
+    shown = cosmos_results(tmp_path)
+    assert [one.task for one in shown.evaluations] == ["action_proxy"]
+    assert {name: len(path) for name, path in shown.shown[0].clips[0].paths_metres.items()} == {
+        "truth": 17, "predicted": 17
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("task", ["reason", "future_label"])

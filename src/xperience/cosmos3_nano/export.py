@@ -16,6 +16,7 @@ from xperience.cosmos3_nano.normaliser import fit
 from xperience.cosmos3_nano.parts import OTHER, ClipFile, Options
 from xperience.cosmos3_nano.record_set import ARTEFACT, OPTIONS, STATISTICS, RecordSet
 from xperience.cosmos3_nano.records import TASKS, AnyRecord, ForwardDynamicsRecord
+from xperience.cosmos3_nano.tiers import CANVASES, tier_size
 from xperience.windows.source import Sources, read_sources
 
 
@@ -70,6 +71,9 @@ def _finished(
         files[f"{task}.jsonl"] = hashlib.sha256(content.encode()).hexdigest()
         counts[task] = dict(sorted(Counter(record.split for record in of_task).items()))
     clips = {record.clip.uri: record.clip.sha256 for record in found}
+    sizes: dict[tuple[int, int], set[int]] = {}
+    for record in found:
+        sizes.setdefault((record.clip.height, record.clip.width), set()).add(record.clip.num_frames)
     dropped: Counter[str] = Counter()
     for draft in drafts:
         dropped.update(draft.dropped)
@@ -81,6 +85,10 @@ def _finished(
         inputs={"manifest": sources[0].manifest_sha256}, domain=stage.settings.domain, records=counts,
         official=official, files=files | {OPTIONS: stage.options.sha256, STATISTICS: stage.statistics.content_sha256},
         clips=len(clips), clip_bytes=sum((stage.folder / uri).stat().st_size for uri in clips),
+        tiers={
+            f"{height}x{width}": {tier: tier_size(tier, height, width, sorted(frames)) for tier in CANVASES}
+            for (height, width), frames in sorted(sizes.items())
+        },
         median_fps={
             draft.episode.id: round(float(np.median([a.clip.median_fps for a in draft.actions])), 6)
             for draft in drafts if draft.actions

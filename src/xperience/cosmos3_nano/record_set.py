@@ -7,6 +7,7 @@ from typing import ClassVar
 from xperience.common.errors import BadDataError
 from xperience.common.evidence import Evidence
 from xperience.cosmos3_nano.records import AnyRecord, read_record
+from xperience.cosmos3_nano.tiers import TierSize
 
 ARTEFACT, STATISTICS, OPTIONS = "records.json", "action-statistics.json", "options.json"
 
@@ -14,7 +15,8 @@ ARTEFACT, STATISTICS, OPTIONS = "records.json", "action-statistics.json", "optio
 class RecordSet(Evidence):
     """What was exported: records by task and split, samples by official format and split, files by hash.
 
-    `dropped` counts clips and records that there could have been, `skipped` episodes; by reason.
+    `tiers`: what a clip becomes, by its pictures' size (height x width) and the tier. `dropped` counts clips and
+    records that there could have been, `skipped` episodes; by reason.
     """
 
     SCHEMA: ClassVar[str] = "xperience.cosmos3-nano-records/1"
@@ -25,6 +27,7 @@ class RecordSet(Evidence):
     files: dict[str, str]
     clips: int
     clip_bytes: int
+    tiers: dict[str, dict[int, TierSize]]
     median_fps: dict[str, float]
     dropped: dict[str, int]
     skipped: dict[str, str]

@@ -11,12 +11,17 @@ from xperience.common.errors import BadDataError
 from xperience.cosmos3_nano.actions import Actions
 from xperience.cosmos3_nano.evaluation.compared import PLACES, Evaluation, mean_counts, metric
 from xperience.cosmos3_nano.evaluation.lines import Line, lines_of
+from xperience.cosmos3_nano.media import read_clip
 from xperience.cosmos3_nano.normaliser import ActionStatistics
 from xperience.cosmos3_nano.parts import ActionFile
 from xperience.cosmos3_nano.record_set import ARTEFACT, STATISTICS, RecordSet, read_records
 from xperience.cosmos3_nano.records import ActionProxyRecord
+from xperience.cosmos3_nano.shown import ShownClips, shown_clip
 from xperience.cosmos3_nano.trajectory import METRICS, Errors, best_scale, errors_of, scaled, train_mean, trivial
 from xperience.episode.poses import Floats
+from xperience.windows.placement import evenly
+
+MOST_SHOWN = 6
 
 
 class ActionEvaluation(Evaluation):
@@ -95,6 +100,24 @@ def conclude(
             )
             for name in METRICS if all(getattr(one, name) is not None for one in of_model)
         },
+    )  # fmt: skip
+
+
+def shown(folder: Path, lines: dict[str, ActionLine], *, split: str, mode: str) -> ShownClips:
+    """A few clips, evenly over the split, for people: their frames, and the camera's true and predicted paths."""
+    records = action_records(folder, split, mode)
+    statistics = ActionStatistics.read(folder / STATISTICS)
+    chosen = [records[number] for number in evenly(len(records), MOST_SHOWN)]
+    return ShownClips(
+        inputs={"records": RecordSet.read(folder / ARTEFACT).content_sha256}, mode=mode, split=split,
+        clips=[
+            shown_clip(
+                record.record_id, record.session_id, read_clip(folder / record.clip.uri),
+                {"truth": truth_of(folder, record.target_actions, record.domain, statistics).values,
+                 "predicted": np.array(lines[record.sha256].actions_raw)},
+            )
+            for record in chosen
+        ],
     )  # fmt: skip
 
 

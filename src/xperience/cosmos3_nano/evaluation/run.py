@@ -62,6 +62,8 @@ def _actions(settings: Settings, stop: Stop) -> Evaluation:
     asked = [*scale, *actions.action_records(folder, settings.split, settings.mode)]
     by = DrawnBy(model_sha256=model_sha256(pipeline), seed=settings.seed, steps=settings.steps)
     lines = _predicted(settings, actions.ActionLine, asked, drawn, by, stop)
+    clips = actions.shown(folder, lines, split=settings.split, mode=settings.mode)
+    clips.write(_path(settings).with_suffix(".clips.json"))
     return actions.conclude(folder, lines, split=settings.split, mode=settings.mode, scale_records=scale)
 
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import torch
 
 from xperience.qwen3_omni import tiny
-from xperience.qwen3_omni.collate import IGNORED, RowMaker, packed, padded
-from xperience.qwen3_omni.model import add_adapter, answer_loss
+from xperience.qwen3_omni.collate import RowMaker, packed, padded
+from xperience.qwen3_omni.model import add_adapter
 from xperience.qwen3_omni.schedule import packs_of
+from xperience.training.answers import IGNORED, answer_loss
 
 MOST_DIFFERENCE = 1e-5
 

@@ -11,7 +11,7 @@ import socket
 from dataclasses import dataclass
 
 from xperience.common.settings.qwen3_omni import Qwen3OmniTrainSettings
-from xperience.qwen3_omni import launch
+from xperience.training import launch
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["torch", "peft", "transformers.models.qwen3_omni_moe", "xperience.qwen3_omni.worker"])
@@ -90,8 +90,9 @@ def _train(rank, world, port, settings_json, kill, stop_after, media):
     }  # fmt: skip
     import torch
 
-    from xperience.qwen3_omni import checkpoint, train, worker
+    from xperience.qwen3_omni import train, worker
     from xperience.qwen3_omni.tiny import ShownLabels
+    from xperience.training import checkpoint
 
     torch.set_num_threads(1)
 
@@ -102,13 +103,13 @@ def _train(rank, world, port, settings_json, kill, stop_after, media):
     stop_file.unlink(missing_ok=True)
     if stop_after == 0 and rank == 1:
         stop_file.touch()
-    plain, save = train.Run.step, checkpoint.dcp.save
+    plain, save = train.QwenRun.step, checkpoint.dcp.save
 
-    def step(run, number, batches):
+    def step(run, number):
         if kill and kill.step == number and not kill.in_checkpoint:
             die()
         _tell(settings, rank, run, number)
-        found = plain(run, number, batches)
+        found = plain(run, number)
         if stop_after == number + 1 and rank == 1:
             stop_file.touch()
         return found
@@ -118,7 +119,7 @@ def _train(rank, world, port, settings_json, kill, stop_after, media):
         if kill and kill.in_checkpoint and str(checkpoint_id).endswith(f"step-{kill.step:07d}.tmp"):
             die()
 
-    train.Run.step, checkpoint.dcp.save = step, dcp_save
+    train.QwenRun.step, checkpoint.dcp.save = step, dcp_save
     worker.work(settings, (ShownLabels("train", sessions=4, media=media), ShownLabels("val", sessions=1, media=media)))
 
 

@@ -7,9 +7,10 @@ import torch
 from xperience.common.errors import BadDataError
 from xperience.common.settings.qwen3_omni import Qwen3OmniTrainSettings
 from xperience.qwen3_omni import prompt
-from xperience.qwen3_omni.collate import IGNORED, RowMaker, packed, padded
+from xperience.qwen3_omni.collate import RowMaker, packed, padded
 from xperience.qwen3_omni.packs import Work, loader
 from xperience.qwen3_omni.schedule import Pack
+from xperience.training.answers import IGNORED
 
 KINDS = [
     pytest.param(0, id="video"),

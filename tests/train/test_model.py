@@ -12,7 +12,8 @@ from packing import ways
 from xperience.common.errors import ConfigurationError
 from xperience.qwen3_omni import estimate, tiny
 from xperience.qwen3_omni.collate import packed, padded
-from xperience.qwen3_omni.model import add_adapter, answer_loss, check_trained, meta_thinker, report, text_layers
+from xperience.qwen3_omni.model import add_adapter, check_trained, meta_thinker, report, text_layers
+from xperience.training.answers import answer_loss
 
 
 def test_the_real_model_trains_its_text_attention_and_nothing_else():

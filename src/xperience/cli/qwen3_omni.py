@@ -60,7 +60,7 @@ def print_plan(settings: Qwen3OmniPlanSettings) -> None:
 def train(settings: Qwen3OmniTrainSettings) -> None:
     """Train the adapter, from its newest complete checkpoint on; 143 after SIGTERM with the checkpoint complete."""
     from xperience.common.files import write_atomic
-    from xperience.qwen3_omni.launch import launch
+    from xperience.training.launch import launch
 
     place = settings.output / "settings.json"
     write_atomic(place, settings.model_dump_json(indent=2) + "\n")

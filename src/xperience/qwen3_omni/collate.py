@@ -2,37 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import torch
 
-from xperience.common.errors import BadDataError
 from xperience.common.patches import MERGE, TEMPORAL, patchify, video_tokens
 from xperience.qwen3_omni import media
-from xperience.qwen3_omni.prompt import IM_END, answer_text, conversation
+from xperience.qwen3_omni.prompt import answer_text, conversation
 from xperience.qwen3_omni.sample import Sample, SampleFacts
+from xperience.training.answers import IGNORED, Tokenizer, check_labels
 
-IGNORED = -100
 POSITIONS_PER_SECOND = 13
-
-
-class Tokenizer(Protocol):
-    """What is used of a Hugging Face tokenizer."""
-
-    pad_token_id: int
-    eos_token_id: int
-
-    def __call__(self, text: str, *, add_special_tokens: bool) -> Any:
-        """Tokens under `input_ids`."""
-        ...
-
-    def convert_tokens_to_ids(self, token: str) -> int:
-        """One token's number."""
-        ...
-
-    def decode(self, ids: list[int], *, skip_special_tokens: bool = False) -> str:
-        """Text of tokens."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -128,22 +107,6 @@ class RowMaker:
     def check_labels(self, row: Row) -> None:
         """The gate: what is supervised reads as the answer and its end, and nothing else; else BadDataError."""
         check_labels(self.tokenizer, row)
-
-
-def check_labels(tokenizer: Tokenizer, row: Row) -> None:
-    """BadDataError where the supervised tokens are not the answer and its end."""
-    supervised = [label for label in row.labels if label != IGNORED]
-    found, expected = tokenizer.decode(supervised), row.answer + IM_END
-    if found != expected:
-        # Tokens of the prompt in front of the answer: what a mask gives that counted the prompt without its media.
-        ends = (n for n in range(len(supervised), 0, -1) if tokenizer.decode(supervised[n:]) == expected)
-        surplus = next(ends, None)
-        of_prompt = "the answer is not among them" if surplus is None else f"{surplus} of them are of the prompt"
-        raise BadDataError(
-            "the supervised tokens are not the answer", where=row.id,
-            why=f"{len(supervised)} tokens, {of_prompt}; they begin with {found[:60]!r}",
-            fix="The label mask is wrong: nothing may be trained with it.",
-        )  # fmt: skip
 
 
 def _run(start: float, count: int) -> torch.Tensor:

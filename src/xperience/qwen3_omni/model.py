@@ -168,28 +168,3 @@ def adapter_tensors(model: Any) -> Iterable[tuple[str, torch.nn.Parameter]]:
 def text_layers(model: Any) -> list[torch.nn.Module]:
     """The decoder layers of the text model, found by their class: their path changes between versions."""
     return [module for module in model.modules() if type(module).__name__ == "Qwen3OmniMoeThinkerTextDecoderLayer"]
-
-
-def answer_loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Sum of the cross entropy of the supervised tokens; 0 with a graph where there are none.
-
-    Only positions that predict one are projected to the vocabulary: a hook on lm_head works in every version, while
-    `thinker.model` is the whole model in one and the text model in another.
-    """
-    labels = batch["labels"]
-    shifted = torch.full_like(labels, -100)
-    shifted[:, :-1] = labels[:, 1:]
-    keep = shifted != -100
-    empty = not bool(keep.any())
-    if empty:
-        keep[:, -1] = True
-    head = next(module for name, module in model.named_modules() if name.split(".")[-1] == "lm_head")
-    hook = head.register_forward_pre_hook(lambda _module, arguments: (arguments[0][keep],))
-    try:
-        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-        logits = model(**inputs, use_cache=False).logits.float()
-    finally:
-        hook.remove()
-    if empty:
-        return logits.sum() * 0.0
-    return torch.nn.functional.cross_entropy(logits, shifted[keep], reduction="sum")

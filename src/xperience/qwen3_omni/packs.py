@@ -9,10 +9,12 @@ from torch.utils.data import DataLoader
 
 from xperience.common.errors import XperienceError
 from xperience.common.settings.qwen3_omni import Qwen3OmniTrainSettings
-from xperience.qwen3_omni.collate import IGNORED, RowMaker, packed
-from xperience.qwen3_omni.parallel import Group
+from xperience.qwen3_omni.collate import RowMaker, packed
 from xperience.qwen3_omni.sample import Samples
-from xperience.qwen3_omni.schedule import Pack, Step, gate_checks
+from xperience.qwen3_omni.schedule import Pack, Step
+from xperience.training.answers import IGNORED
+from xperience.training.group import Group
+from xperience.training.seeds import gate_checks
 
 
 @dataclass(frozen=True)

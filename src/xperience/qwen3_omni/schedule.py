@@ -3,7 +3,6 @@
 Every rank computes it, none communicates; another number of ranks trains on the same packs in the same steps.
 """
 
-import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,13 +92,3 @@ def check_world(packs_per_step: int, world: int) -> None:
             "packs cannot be dealt out", where="--packs-per-step", why=f"{packs_per_step} among {world} processes",
             fix="Give a multiple of every number of processes that the job may have.",
         )  # fmt: skip
-
-
-def seed_of(seed: int, step: int, place: int) -> int:
-    """Seed of the dropout of one pack: the same on whichever rank it is computed."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{step}:{place}".encode()).digest()[:7], "big")
-
-
-def gate_checks(seed: int, step: int, place: int, *, first_steps: int = 4, share: float = 0.02) -> bool:
-    """Whether the labels of a pack are read back: all of the first steps, a share of those after."""
-    return step < first_steps or seed_of(seed + 1, step, place) % 10_000 < share * 10_000

@@ -1,48 +1,31 @@
-"""Training: one loop over the global plan, the same on a CPU with a tiny model and on sixteen GPUs."""
+"""Qwen3-Omni's run: an adapter on packs of windows, validated as it goes."""
 
-import math
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from xperience.common.log import get_log
 from xperience.common.settings.qwen3_omni import Qwen3OmniTrainSettings
-from xperience.qwen3_omni import checkpoint, progress
+from xperience.qwen3_omni import progress
 from xperience.qwen3_omni.collate import RowMaker, to_device
 from xperience.qwen3_omni.estimate import PEAK_TFLOPS
 from xperience.qwen3_omni.held_out import RUN, TrainedOn
-from xperience.qwen3_omni.model import add_adapter, answer_loss, report
+from xperience.qwen3_omni.model import add_adapter, report
 from xperience.qwen3_omni.packs import loader, work_of
-from xperience.qwen3_omni.parallel import Group, bare, last_only, replicate, shard_layers
+from xperience.qwen3_omni.parallel import last_only, shard_layers
 from xperience.qwen3_omni.sample import Samples
-from xperience.qwen3_omni.schedule import Step, check_world, plan_steps, seed_of
+from xperience.qwen3_omni.schedule import Step, check_world, plan_steps
 from xperience.qwen3_omni.weights import identity, init_adapter, load_weights, revision_of
-
-LEAST_RATE = 0.1
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: stopped by a signal with its checkpoint written, or done; `why` says what ended it."""
-
-    stopped: bool
-    step: int
-    best_loss: float | None
-    why: str
+from xperience.training import checkpoint, journal
+from xperience.training.answers import answer_loss
+from xperience.training.group import Group, bare, replicate
+from xperience.training.journal import Journal
+from xperience.training.loop import Run, learning_rate
+from xperience.training.seeds import seed_of
 
 
-def learning_rate(step: int, steps: int, settings: Qwen3OmniTrainSettings) -> float:
-    """Warm-up, then a cosine to a tenth; a function of the step alone, so that a resumed run has the same."""
-    if step < settings.warm_up_steps:
-        return settings.learning_rate * (step + 1) / settings.warm_up_steps
-    share = (step - settings.warm_up_steps) / max(1, steps - settings.warm_up_steps)
-    return settings.learning_rate * (LEAST_RATE + (1 - LEAST_RATE) * (1 + math.cos(math.pi * share)) / 2)
-
-
-class Run:
+class QwenRun(Run):
     """Model, optimiser and plan of one run. Weights of a thinker on the meta device are read from `settings.base`."""
 
     def __init__(
@@ -97,29 +80,49 @@ class Run:
             for step in steps
         ]
 
-    def step(self, number: int, batches: Iterator[Any]) -> tuple[float, float]:
-        """One optimiser step; returns the loss of all ranks and the norm of the gradient.
+    @property
+    def length(self) -> int:
+        """Steps of the plan."""
+        return len(self.steps)
 
-        Each pack's summed loss is divided by the supervised tokens of the whole step; × world, as DDP and FSDP average.
-        """
-        self.model.train()
+    @property
+    def checkpoint_every_steps(self) -> int:
+        """Steps between two checkpoints."""
+        return self.settings.checkpoint_every_steps
+
+    @property
+    def clip_norm(self) -> float:
+        """Longest gradient."""
+        return self.settings.clip_norm
+
+    def rate(self, number: int) -> float:
+        """The learning rate of a step."""
+        return learning_rate(
+            number, self.length, highest=self.settings.learning_rate, warm_up_steps=self.settings.warm_up_steps
+        )
+
+    def begin(self, first: int) -> None:
+        """Start the loader at a step; rank 0 says what is trained."""
+        self.batches = loader(self.train, self.maker, work_of(self.steps, self.group, first), self.settings)
+        if self.group.rank == 0:
+            self.describe()
+            get_log().info("training", steps=self.length, first=first, processes=self.group.world,
+                           strategy=self.settings.strategy, trained=self.trained.parameters,
+                           frozen=sorted(self.trained.frozen))  # fmt: skip
+
+    def losses(self, number: int) -> float:
+        """Each pack's summed loss is divided by the supervised tokens of the whole step."""
         step = self.steps[number]
         mine = step.of_rank(self.group.rank, self.group.world)
         total = 0.0
         for place, (in_step, _) in enumerate(mine):
-            batch = to_device(next(batches), self.group.device)
+            batch = to_device(next(self.batches), self.group.device)
             torch.manual_seed(seed_of(self.settings.seed, number, in_step))
             with last_only(self.model, place == len(mine) - 1):
                 loss = answer_loss(self.model, batch) / step.supervised
                 (loss * self.group.world).backward()
             total += float(loss.detach())
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
-        for options in self.optimizer.param_groups:
-            options["lr"] = learning_rate(number, len(self.steps), self.settings)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        full = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-        return self.group.sums(total)[0], float(full)
+        return total
 
     def validate(self) -> float:
         """Mean loss of the supervised tokens of val."""
@@ -132,17 +135,6 @@ class Run:
                 tokens += item.pack.supervised if item.counts else 0
         total, tokens = self.group.sums(total, tokens)
         return total / tokens
-
-    def resume(self) -> int:
-        """Load the newest complete checkpoint, if any; returns the step to go on with."""
-        found = checkpoint.load(self.output, self.model, self.optimizer, fingerprint=self.fingerprint)
-        self.state = found or self.state
-        return int(self.state["step"])
-
-    def save(self) -> None:
-        """Write a checkpoint of now; of nothing before the first step, as DCP would make up a step of the optimiser."""
-        if self.state["step"]:
-            checkpoint.save(self.output, self.model, self.optimizer, group=self.group, progress=self.state)
 
     def describe(self) -> None:
         """Write run.json: what an evaluation has to know to be held out."""
@@ -157,8 +149,10 @@ class Run:
         """Write the adapter of now as output/<name>."""
         checkpoint.export_adapter(self.output / name, self.model, group=self.group, bare=bare(self.model))
 
-    def judge(self, step: int, journal: progress.Journal | None) -> None:
-        """Validate and keep the best adapter."""
+    def judge(self, step: int, told: Journal | None, *, last: bool) -> None:
+        """Validate where it is due, and keep the best adapter."""
+        if not last and step % self.settings.validate_every_steps:
+            return
         loss = self.validate()
         if self.state["best_loss"] is None or loss < self.state["best_loss"]:
             self.state |= {"best_loss": loss, "worse": 0}
@@ -166,66 +160,29 @@ class Run:
         else:
             self.state["worse"] += 1
         self.state["validated"] = step
-        if journal:
-            progress.VALIDATION.set(loss)
+        if told:
+            journal.VALIDATION.set(loss)
             get_log().info("validation", step=step, loss=round(loss, 4), best=round(self.state["best_loss"], 4))
-            journal.write("validation", step, loss=loss, best=self.state["best_loss"])
+            told.write("validation", step, loss=loss, best=self.state["best_loss"])
 
     @property
     def impatient(self) -> bool:
         """Whether so many validations in a row were no better that the run is to end."""
         return 0 < self.settings.patience <= int(self.state["worse"])
 
+    def tell(self, number: int, seconds: float) -> dict[str, Any]:
+        """Tokens and what of a GPU's peak they took."""
+        step = self.steps[number]
+        peak = PEAK_TFLOPS[80] * 1e12 * self.group.world
+        mfu = progress.step_operations(self.text_config, step.tokens) / seconds / peak
+        journal.TOKENS.inc(step.tokens)
+        journal.SUPERVISED.inc(step.supervised)
+        progress.MFU.set(mfu)
+        return {
+            "tokens": step.tokens, "supervised_tokens": step.supervised,
+            "tokens_per_second": round(step.tokens / seconds, 1), "mfu": round(mfu, 6),
+        }  # fmt: skip
 
-def train(run: Run, stop: Callable[[], bool]) -> Outcome:
-    """Go on from the newest checkpoint to the end of the plan, of patience, or until `stop` on any rank."""
-    settings, group = run.settings, run.group
-    first = run.resume()
-    journal = progress.Journal(run.output, after_step=first) if group.rank == 0 else None
-    batches = loader(run.train, run.maker, work_of(run.steps, group, first), settings)
-    if journal:
-        run.describe()
-        get_log().info("training", steps=len(run.steps), first=first, processes=group.world, strategy=settings.strategy,
-                       trained=run.trained.parameters, frozen=sorted(run.trained.frozen))  # fmt: skip
-    why = "the plan is done"
-    for number in range(first, len(run.steps)):
-        if run.impatient:  # a run that ended so, started again
-            why = "validation did not get better"
-            break
-        if group.any(stop()):
-            run.save()
-            return Outcome(True, number, run.state["best_loss"], "a signal")
-        started = time.monotonic()
-        loss, norm = run.step(number, batches)
-        run.state["step"] = number + 1
-        if journal:
-            _tell(run, journal, number, loss, norm, time.monotonic() - started)
-        last = number + 1 == len(run.steps)
-        if last or (number + 1) % settings.validate_every_steps == 0:
-            run.judge(number + 1, journal)
-        if last or run.impatient or (number + 1) % settings.checkpoint_every_steps == 0:
-            run.save()
-    run.export("adapter")
-    return Outcome(False, int(run.state["step"]), run.state["best_loss"], why)
-
-
-def _tell(run: Run, journal: progress.Journal, number: int, loss: float, norm: float, seconds: float) -> None:
-    step = run.steps[number]
-    memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
-    peak = PEAK_TFLOPS[80] * 1e12 * run.group.world
-    mfu = progress.step_operations(run.text_config, step.tokens) / seconds / peak
-    progress.TOKENS.inc(step.tokens)
-    progress.SUPERVISED.inc(step.supervised)
-    progress.LOSS.set(loss)
-    progress.STEP.set(number + 1)
-    progress.STEP_SECONDS.set(seconds)
-    progress.MEMORY.set(memory)
-    progress.MFU.set(mfu)
-    if journal.is_due():
-        get_log().info("step", step=number + 1, of=len(run.steps), loss=round(loss, 4), seconds=round(seconds, 2),
-                       tokens_per_second=round(step.tokens / seconds))  # fmt: skip
-    journal.write(
-        "step", number + 1, loss=loss, gradient_norm=norm, tokens=step.tokens, supervised_tokens=step.supervised,
-        tokens_per_second=round(step.tokens / seconds, 1), step_seconds=round(seconds, 3), memory_bytes=memory,
-        learning_rate=learning_rate(number, len(run.steps), run.settings), mfu=round(mfu, 6),
-    )  # fmt: skip
+    def finish(self) -> None:
+        """Write the adapter of the end."""
+        self.export("adapter")

@@ -10,7 +10,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.elastic.rendezvous import RendezvousError
 from torch.distributed.run import main
 
-from xperience.qwen3_omni.launch import LOST, tell_outcome
+from xperience.training.launch import LOST, tell_outcome
 
 if __name__ == "__main__":
     try:

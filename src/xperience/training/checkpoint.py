@@ -16,7 +16,7 @@ from torch.distributed.checkpoint.state_dict import (
 
 from xperience.common.errors import RefusedError
 from xperience.common.files import sync_folder, write_atomic
-from xperience.qwen3_omni.parallel import Group
+from xperience.training.group import Group
 
 MARKER = "checkpoint.json"
 KEPT = 2

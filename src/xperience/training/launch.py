@@ -42,7 +42,7 @@ def launch(worker: Sequence[str], *, processes: int) -> tuple[int, str]:
             arguments.append("--standalone")
         # A session of its own: a terminal's Ctrl-C is for the launcher to hand on. It dies with its launcher.
         process = subprocess.Popen(
-            [sys.executable, "-m", "xperience.qwen3_omni.torchrun", *arguments, *worker], env=environment,
+            [sys.executable, "-m", "xperience.training.torchrun", *arguments, *worker], env=environment,
             start_new_session=True, preexec_fn=partial(die_with_parent, signal.SIGKILL),  # noqa: PLW1509
         )  # fmt: skip
         while True:

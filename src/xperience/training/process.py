@@ -1,0 +1,50 @@
+"""One training process, as torchrun starts it: what its errors become, and how it says how it ended."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from xperience.common.errors import XperienceError
+from xperience.common.log import configure_log, get_log
+from xperience.common.metrics import serve_metrics
+from xperience.common.settings import CommonSettings
+from xperience.common.signals import die_with_parent
+from xperience.training.group import Group, is_of_the_others
+from xperience.training.launch import LOST, stop_asked, tell_outcome
+from xperience.training.loop import Run, train
+
+
+@contextmanager
+def worker_process(settings: CommonSettings) -> Iterator[None]:
+    """Around all that a worker does: its errors are told to the launcher with their exit codes."""
+    die_with_parent(signal.SIGKILL)
+    # torchrun's own SIGTERM would come with a SIGKILL behind it: the launcher's stop file is what ends a run.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    configure_log(settings.log_format, settings.log_level)
+    try:
+        yield
+    except XperienceError as error:
+        tell_outcome(exit_code=int(error.exit_code), message=str(error))
+        print(f"xperience: {error}", file=sys.stderr)
+        sys.exit(1)
+    except RuntimeError as error:
+        if is_of_the_others(error):
+            tell_outcome(exit_code=LOST, message=f"lost another process of the run: {str(error).splitlines()[0][:200]}")
+        raise
+
+
+def serve(group: Group, metrics_port: int | None) -> None:
+    """Metrics of rank 0, where a port is given."""
+    if metrics_port is not None and group.rank == 0:
+        get_log().info("metrics", port=serve_metrics(metrics_port))
+
+
+def work_off(run: Run) -> None:
+    """Train to the end or to a stop, and tell the launcher which; then leave the group."""
+    outcome = train(run, stop_asked)
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        best = "" if outcome.best_loss is None else f", best validation loss {outcome.best_loss}"
+        tell_outcome(stopped=outcome.stopped, step=outcome.step, message=f"{outcome.step} steps{best}: {outcome.why}")
+    run.group.close()

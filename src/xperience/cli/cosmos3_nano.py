@@ -1,4 +1,4 @@
-"""`xperience cosmos3-nano export | check | evaluate`."""
+"""`xperience cosmos3-nano export | check | evaluate | train`."""
 
 import sys
 
@@ -12,6 +12,7 @@ from xperience.common.settings.cosmos3_nano import (
     Cosmos3NanoCheckSettings,
     Cosmos3NanoEvaluateSettings,
     Cosmos3NanoExportSettings,
+    Cosmos3NanoTrainSettings,
 )
 from xperience.common.signals import stop_on_signal
 
@@ -88,3 +89,31 @@ def evaluate_task(settings: Cosmos3NanoEvaluateSettings) -> None:
         ("metric", "model", "best trivial", ""),
         [(name, found.value, found.best_trivial, found.verdict) for name, found in report.metrics.items()],
     )
+
+
+@command(app, "train", Cosmos3NanoTrainSettings)
+def train(settings: Cosmos3NanoTrainSettings) -> None:
+    """Post-train generator or reasoner behind its gates (77); goes on from its newest checkpoint; 143 after SIGTERM."""
+    from xperience.common.files import write_atomic
+    from xperience.cosmos3_nano.post_training.record import RECORD, start_of
+    from xperience.gates.bundle import MODELS, gather
+    from xperience.gates.evaluate import evaluate, require
+    from xperience.training.launch import launch
+
+    evidence = settings.evidence.expanduser()
+    data_root = settings.data_root.expanduser() if settings.data_root else None
+    bundle = gather(
+        evidence=evidence, given={}, selection_json=settings.selection_json, data_root=data_root, rehash=False
+    )
+    # An earlier run's own record is no condition of this one.
+    bundle = bundle.only({*MODELS, "selection", "transfer_manifest"} - {"post_training"})
+    require(evaluate(bundle, "cosmos-post-training"), "See `xperience gates --for cosmos-post-training`.")
+    start_of(settings)
+    place = settings.output.expanduser() / settings.part / "settings.json"
+    write_atomic(place, settings.model_dump_json(indent=2) + "\n")
+    worker = ["-m", "xperience.cosmos3_nano.post_training.worker", str(place)]
+    code, said = launch(worker, processes=settings.processes)
+    print(f"xperience: {said}", file=sys.stderr)
+    if code:
+        sys.exit(code)
+    out.print(f"record: {evidence / RECORD}")

@@ -1,11 +1,10 @@
 """`xperience gates` and `xperience report`."""
 
 from xperience.cli.console import out, print_json, print_table
-from xperience.common.errors import RefusedError
 from xperience.common.files import write_atomic
 from xperience.common.settings.gates import EvidenceSettings, GatesSettings, ReportSettings
 from xperience.gates.bundle import Bundle, gather
-from xperience.gates.evaluate import evaluate
+from xperience.gates.evaluate import evaluate, require
 
 
 def bundle_of(settings: EvidenceSettings, *, rehash: bool = False) -> Bundle:
@@ -32,12 +31,7 @@ def gates(settings: GatesSettings) -> None:
         for gate in found.gates:
             for finding in gate.findings:
                 out.print(f"  {gate.gate}: {finding}")
-    failed = [gate for gate in found.gates if gate.due and gate.status != "pass"]
-    if failed:
-        raise RefusedError(
-            f"gates for {found.step} do not pass", where=", ".join(gate.gate for gate in failed),
-            why=f"{failed[0].gate}: {failed[0].verdict}: {failed[0].detail}", fix=f"See {output}.",
-        )  # fmt: skip
+    require(found, f"See {output}.")
 
 
 def report(settings: ReportSettings) -> None:

@@ -9,11 +9,15 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from xperience.cosmos3_nano.actions import WIDTHS
+from xperience.cosmos3_nano.actions import WIDTHS, Domain
 from xperience.cosmos3_nano.media import for_pipeline
+from xperience.cosmos3_nano.records import ActionProxyRecord, ForwardDynamicsRecord
 from xperience.cosmos3_nano.sample import ClipSample
+from xperience.episode.poses import Floats
 
+ActionRecord = ForwardDynamicsRecord | ActionProxyRecord
 Mode = Literal["forward_dynamics", "inverse_dynamics", "policy"]
 MODES: tuple[Mode, ...] = ("forward_dynamics", "inverse_dynamics", "policy")
 ACTION_WEIGHT = 10.0
@@ -28,8 +32,20 @@ def shifted(sigma: float, tier: int) -> float:
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """A clip's latents (1, 48, t, h, w) float32, and the size of the canvas that they are of, in pixels."""
+
+    latents: torch.Tensor
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
 class Example:
-    """One clip in one mode: latents (1, 48, t, h, w), actions (16, 64) padded with zeros, tokens of the prompt."""
+    """One clip in one mode: latents (1, 48, t, h, w), actions (16, 64) padded with zeros, tokens of the prompt.
+
+    `valid` (16, width) is False where nothing is known of an action; None: all is known.
+    """
 
     mode: Mode
     domain_id: int
@@ -38,33 +54,53 @@ class Example:
     actions: torch.Tensor
     tokens: list[int]
     fps: float
+    valid: torch.Tensor | None = None
+
+
+def encode(pipeline: Any, record: ActionRecord, frames: NDArray[np.uint8]) -> Encoded:
+    """A clip's (T, H, W, 3) frames through the VAE; on the pipeline's device."""
+    device = pipeline.transformer.device
+    with torch.no_grad():
+        pixels, size, height, width = pipeline._prepare_action_video_conditioning(
+            for_pipeline(frames), record.tier, record.chunk + 1, device, pipeline.vae.dtype
+        )
+        latents = pipeline._remove_action_video_padding_from_latent(pipeline._encode_video(pixels).float(), size)
+    return Encoded(latents, height, width)
+
+
+def example_from(
+    pipeline: Any, record: ActionRecord, encoded: Encoded, actions: Floats, mode: Mode,
+    valid: NDArray[np.bool_] | None = None,
+) -> Example:  # fmt: skip
+    """An example of what was encoded before; `actions` (16, D) in model space."""
+    device = pipeline.transformer.device
+    tokens, _ = pipeline.tokenize_prompt(
+        record.prompt.text, num_frames=record.chunk + 1, height=encoded.height, width=encoded.width,
+        fps=record.clip.fps, use_system_prompt=False, action_mode=mode, action_view_point=record.prompt.viewpoint,
+    )  # fmt: skip
+    padded = torch.zeros(record.chunk, pipeline.transformer.config.action_dim, device=device)
+    padded[:, : WIDTHS[record.domain]] = torch.from_numpy(actions.astype(np.float32)).to(device)
+    return Example(
+        mode, domain_id_of(record.domain), WIDTHS[record.domain], encoded.latents.to(device), padded, tokens,
+        record.clip.fps, None if valid is None else torch.from_numpy(valid).to(device),
+    )  # fmt: skip
+
+
+def domain_id_of(domain: Domain) -> int:
+    """The row of a domain in the action heads."""
+    from diffusers.pipelines.cosmos.pipeline_cosmos3_omni import _EMBODIMENT_TO_DOMAIN_ID
+
+    return int(_EMBODIMENT_TO_DOMAIN_ID[domain])
 
 
 def example_of(pipeline: Any, sample: ClipSample, mode: Mode) -> Example:
     """Encode a clip's frames once; on the pipeline's device."""
-    from diffusers.pipelines.cosmos.pipeline_cosmos3_omni import _EMBODIMENT_TO_DOMAIN_ID
-
-    device = pipeline.transformer.device
-    record = sample.record
-    with torch.no_grad():
-        pixels, size, height, width = pipeline._prepare_action_video_conditioning(
-            for_pipeline(sample.frames), record.tier, record.chunk + 1, device, pipeline.vae.dtype
-        )
-        latents = pipeline._remove_action_video_padding_from_latent(pipeline._encode_video(pixels).float(), size)
-    tokens, _ = pipeline.tokenize_prompt(
-        record.prompt.text, num_frames=record.chunk + 1, height=height, width=width, fps=record.clip.fps,
-        use_system_prompt=False, action_mode=mode, action_view_point=record.prompt.viewpoint,
-    )  # fmt: skip
-    actions = torch.zeros(record.chunk, pipeline.transformer.config.action_dim, device=device)
-    actions[:, : WIDTHS[record.domain]] = torch.from_numpy(sample.actions.astype(np.float32)).to(device)
-    return Example(
-        mode, _EMBODIMENT_TO_DOMAIN_ID[record.domain], WIDTHS[record.domain], latents, actions, tokens, record.clip.fps
-    )
+    return example_from(pipeline, sample.record, encode(pipeline, sample.record, sample.frames), sample.actions, mode)
 
 
 def loss_at(pipeline: Any, example: Example, *, sigma: float, seed: int) -> torch.Tensor:
     """Mean squared error of the velocity of what is not given: video but frame 0, and actions, as the mode has it."""
-    network, x0, a0 = pipeline.transformer, example.latents, example.actions
+    x0, a0 = example.latents, example.actions
     drawn = torch.Generator().manual_seed(seed)
     noise = torch.randn(x0.shape, generator=drawn).to(x0)
     action_noise = torch.randn(a0.shape, generator=drawn).to(a0)
@@ -81,10 +117,9 @@ def loss_at(pipeline: Any, example: Example, *, sigma: float, seed: int) -> torc
         wanted = (1 - mask).expand_as(x0)
         loss = loss + ((out.sample[0].float() - (noise - x0)) ** 2 * wanted).sum() / wanted.sum()
     if not driven:
-        used = slice(0, example.width)
-        loss = loss + ACTION_WEIGHT * ((out.action[0].float() - (action_noise - a0))[:, used] ** 2).mean()
-    if network.training and not loss.requires_grad:
-        raise RuntimeError("nothing trains")
+        known = torch.ones_like(a0[:, : example.width]) if example.valid is None else example.valid.float()
+        off = (out.action[0].float() - (action_noise - a0))[:, : example.width] ** 2
+        loss = loss + ACTION_WEIGHT * (off * known).sum() / known.sum().clamp(min=1.0)
     return loss
 
 

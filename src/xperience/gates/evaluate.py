@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
+from xperience.common.errors import RefusedError
 from xperience.common.evidence import Evidence, Part
 from xperience.gates import data, later
 from xperience.gates.bundle import Bundle
@@ -86,6 +87,16 @@ def evaluate(bundle: Bundle, step: Step) -> GateReport:
         passed=all(result.status == "pass" for result in results if result.due),
         gates=results,
     )
+
+
+def require(report: GateReport, fix: str) -> None:
+    """RefusedError with the reasons where a due gate does not pass."""
+    failed = [gate for gate in report.gates if gate.due and gate.status != "pass"]
+    if failed:
+        raise RefusedError(
+            f"gates for {report.step} do not pass", where=", ".join(gate.gate for gate in failed),
+            why="; ".join(f"{gate.gate}: {gate.verdict}: {gate.detail}" for gate in failed), fix=fix,
+        )  # fmt: skip
 
 
 def _result(name: str, bundle: Bundle, *, due: bool) -> GateResult:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from xperience.common.errors import RefusedError
-from xperience.common.settings import CommonSettings, setting
+from xperience.common.settings import EVIDENCE, CommonSettings, setting
 
 LATER = "Cosmos3-Super"
 PLAN = (
@@ -92,3 +92,41 @@ class Cosmos3NanoEvaluateSettings(NanoSettings):
     answer_tokens: int = setting(96, "Most tokens of each free text of an answer.", ge=1)
     seed: int = setting(0, "Seed of the draws.")
     dtype: Literal["bfloat16", "float32"] = setting("bfloat16", "Of the weights.")
+
+
+class Cosmos3NanoTrainSettings(NanoSettings):
+    """`xperience cosmos3-nano train`."""
+
+    part: Literal["generator", "reasoner"] = setting(
+        "generator", "generator: the video and action tasks; reasoner: the two text tasks."
+    )
+    evidence: Path = setting(EVIDENCE, "Folder of artefacts: what the gates look at, and where the run's record goes.")
+    data_root: Path | None = setting(
+        None, "Staged episodes, for the gates; without it the artefacts alone are judged.", env=("TRAINING_DATA_ROOT",)
+    )
+    selection_json: Path | None = setting(None, "The selection; without it selection.json of the evidence folder.")
+    records: Path = setting(Path("results/cosmos3-nano"), "Folder that `cosmos3-nano export` wrote.")
+    base: Path = setting(Path("models/Cosmos3-Nano"), "Folder of the model.", env=("MODEL_ROOT",))
+    output: Path = setting(
+        Path("results/cosmos3-nano/post-training"), "Folder of checkpoints, adapter and metrics; a part has its own."
+    )
+    dtype: Literal["bfloat16", "float32"] = setting("bfloat16", "Of the frozen weights; what trains is float32.")
+    lora_rank: int = setting(16, "Rank of the adapter.", ge=1)
+    lora_alpha: int = setting(32, "Scale of the adapter.", ge=1)
+    learning_rate: float = setting(1e-4, "Highest learning rate.", gt=0)
+    head_factor: float = setting(5.0, "The action heads' learning rate, times the adapter's.", gt=0)
+    warm_up_steps: int = setting(20, "Steps until it is reached; a cosine to a tenth of it follows.", ge=0)
+    clip_norm: float = setting(1.0, "Longest gradient.", gt=0)
+    epochs: int = setting(1, "Times that every sample is seen.", ge=1)
+    samples_per_step: int = setting(
+        8, "Clips or answers of an optimiser step; a multiple of every possible number of processes.", ge=1
+    )
+    seed: int = setting(7, "Seed of order, noise and adapter.")
+    shuffle_actions: bool = setting(False, "Negative control: each clip is given the actions of another, drawn anew.")
+    grid_samples: int = setting(16, "Samples of val of each mode or task that base and adapter are compared on.", ge=1)
+    frame_pixels: int = setting(256, "Longest side of a frame for the reasoner, pixels.", ge=32)
+    recompute: bool = setting(True, "Recompute activations in the backward pass: less memory, a third more work.")
+    checkpoint_every_steps: int = setting(25, "Steps that a kill -9 costs at most.", ge=1)
+    validate_every_steps: int = setting(100, "Steps between two looks at the fixed grid; the end has one always.", ge=1)
+    metrics_port: int | None = setting(None, "Serve Prometheus metrics of rank 0 on this port; 0 picks one.")
+    processes: int = setting(1, "Processes (GPUs) of this host; PyTorchJob's PET_NPROC_PER_NODE wins.", ge=1)

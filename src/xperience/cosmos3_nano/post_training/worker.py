@@ -1,0 +1,38 @@
+"""One process of post-training: `python -m xperience.cosmos3_nano.post_training.worker <settings.json>`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xperience.common.settings.cosmos3_nano import Cosmos3NanoTrainSettings
+from xperience.cosmos3_nano.identity import model_sha256
+from xperience.cosmos3_nano.generator import load_pipeline
+from xperience.cosmos3_nano.post_training.clips import Clips, RecordClips
+from xperience.cosmos3_nano.post_training.generator import GeneratorRun
+from xperience.cosmos3_nano.post_training.record import start_of
+from xperience.training.group import Group
+from xperience.training.process import serve, work_off, worker_process
+
+
+def work(settings: Cosmos3NanoTrainSettings, data: tuple[Clips, Clips] | None = None) -> None:
+    """Train the generator on the records, or on `data`; tells the launcher how it ended."""
+    with worker_process(settings):
+        start, group = start_of(settings), Group()
+        pipeline = load_pipeline(settings.base.expanduser(), getattr(torch, settings.dtype))
+        digest = group.first(model_sha256(pipeline) if group.rank == 0 else "")
+        start.check_model(digest, settings.base)
+        clips, val = data or (_clips(settings, pipeline, digest, split) for split in ("train", "val"))
+        serve(group, settings.metrics_port)
+        work_off(GeneratorRun(settings, start, pipeline, clips, val, group))
+
+
+def _clips(settings: Cosmos3NanoTrainSettings, pipeline: Any, digest: str, split: str) -> RecordClips:
+    return RecordClips(pipeline, settings.records.expanduser(), split, settings.output.expanduser() / "latents", digest)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    work(Cosmos3NanoTrainSettings.model_validate_json(Path(sys.argv[1]).read_text()))

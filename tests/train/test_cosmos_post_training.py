@@ -11,9 +11,9 @@ from driven import DrivenClips
 
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoTrainSettings
 from xperience.cosmos3_nano import lora
-from xperience.cosmos3_nano.identity import model_sha256
 from xperience.cosmos3_nano.flow import MODES
 from xperience.cosmos3_nano.generator import load_pipeline
+from xperience.cosmos3_nano.identity import model_sha256
 from xperience.cosmos3_nano.post_training.generator import GeneratorRun
 from xperience.cosmos3_nano.post_training.grid import USED, VANISHED, grid_of, measure
 from xperience.cosmos3_nano.post_training.record import GRID, GridLosses, PostTrainingRecord, Start

@@ -13,10 +13,11 @@ from safetensors.torch import save
 
 from xperience.common.errors import BadDataError
 from xperience.common.files import sha256_of_file, write_atomic
-from xperience.cosmos3_nano.record_set import ARTEFACT, RecordSet, read_records
 from xperience.cosmos3_nano.flow import ActionRecord, Encoded, Example, Mode, domain_id_of, encode, example_from
 from xperience.cosmos3_nano.media import read_clip
-from xperience.cosmos3_nano.records import ActionFile, ActionProxyRecord, ForwardDynamicsRecord
+from xperience.cosmos3_nano.parts import ActionFile
+from xperience.cosmos3_nano.record_set import ARTEFACT, RecordSet, read_records
+from xperience.cosmos3_nano.records import ActionProxyRecord, ForwardDynamicsRecord
 from xperience.cosmos3_nano.sample import check_actions
 from xperience.episode.poses import Floats
 

@@ -9,8 +9,8 @@ from xperience.common.errors import BadDataError, RefusedError
 from xperience.common.evidence import Evidence, Part, artefact_in
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoTrainSettings
 from xperience.cosmos3_nano.compatibility.record import CompatibilityRecord
-from xperience.cosmos3_nano.record_set import ARTEFACT, RecordSet
 from xperience.cosmos3_nano.post_training.grid import Compared, Controllability
+from xperience.cosmos3_nano.record_set import ARTEFACT, RecordSet
 
 RECORD, GRID = "cosmos3_nano_post_training.json", "grid.json"
 PartName = Literal["generator", "reasoner"]

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoTrainSettings
-from xperience.cosmos3_nano.identity import model_sha256
 from xperience.cosmos3_nano.generator import load_pipeline
+from xperience.cosmos3_nano.identity import model_sha256
 from xperience.cosmos3_nano.post_training.clips import Clips, RecordClips
 from xperience.cosmos3_nano.post_training.generator import GeneratorRun
 from xperience.cosmos3_nano.post_training.record import start_of

@@ -7,24 +7,30 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
+pytest.importorskip("peft")
 sys.path[:0] = [str(Path(__file__).parents[1] / "unit"), str(Path(__file__).parents[1] / "unit" / "windows")]
 
 from chain_parts import Chain
 from evidence_parts import call, write_evidence
+from peft import PeftModel
 from staged import stage
 
-from xperience.common.errors import RefusedError
+from xperience.common.errors import BadDataError, RefusedError
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoExportSettings
 from xperience.cosmos3_nano.export import export
 from xperience.cosmos3_nano.identity import model_sha256
-from xperience.cosmos3_nano.post_training.record import RECORD, PostTrainingRecord
-from xperience.cosmos3_nano.tiny import tiny_pipeline, write_tiny_base
+from xperience.cosmos3_nano.post_training.record import GRID, RECORD, GridLosses, PostTrainingRecord
+from xperience.cosmos3_nano.post_training.rows import RecordAnswers
+from xperience.cosmos3_nano.reasoner import load_reasoner
+from xperience.cosmos3_nano.tiny import tiny_pipeline, tiny_tokenizer, write_tiny_base
+from xperience.training.answers import IGNORED, answer_loss, check_labels
 
 pytestmark = pytest.mark.timeout(1800)
 STEPS = 9
@@ -36,7 +42,7 @@ class Ready:
     def __init__(self, folder):
         self.folder = folder
         self.chain = Chain(folder / "chain", call)
-        staged = stage(folder, splits=("train", "train", "val"), frames=110)
+        staged = stage(folder, splits=("train", "train", "val"), frames=200)
         self.records, self.base = folder / "records", folder / "base"
         export(Cosmos3NanoExportSettings(manifest_json=staged.manifest, records=self.records, clips=2, text_clips=2))
         self._of_the_chain()
@@ -222,3 +228,56 @@ def test_the_larger_model_is_refused_in_any_setting_with_the_plans_sentence(read
     with pytest.raises(RefusedError, match="Do not start with Cosmos3-Super") as refused:
         call(*ready.arguments(tmp_path, **changed))
     assert refused.value.exit_code == 77
+
+
+def reasoner(ready, output, **changed):
+    flags = {"part": "reasoner", "epochs": 12, "samples-per-step": 2, "validate-every-steps": 100}
+    return ready.arguments(output, **flags | changed)
+
+
+def test_the_reasoner_learns_the_answers_and_its_record_stands_beside_the_generators(ready, undisturbed, tmp_path):
+    arguments = reasoner(ready, tmp_path)
+    process = start(arguments)
+    wait_for(5, process, tmp_path, part="reasoner")
+    process.send_signal(signal.SIGTERM)
+    told, _ = process.communicate(timeout=400)
+    assert process.returncode == 143, told
+    before = lines(tmp_path, part="reasoner")
+    run(arguments)
+    after = lines(tmp_path, part="reasoner")
+    assert {step: after[step] for step in before} == before
+    assert min(after.values()) < 0.8 * after[1]
+    record = PostTrainingRecord.read(ready.chain.evidence / RECORD)
+    assert set(record.parts) == {"generator", "reasoner"}
+    assert record.parts["generator"] == undisturbed[1]
+    found = record.parts["reasoner"].losses
+    assert set(found) == {"reason", "future_label"}
+    assert all(one.fall > 0.2 for one in found.values()), found
+
+
+def test_the_reasoners_adapter_reloaded_has_the_very_losses_of_the_run(ready, tmp_path):
+    run(reasoner(ready, tmp_path, epochs=2, processes=1))
+    kept = GridLosses.read(tmp_path / "reasoner" / GRID)
+    found = load_reasoner(ready.base, torch.float32)
+    val = RecordAnswers(ready.records, "val", found.tokenizer)
+    places = [[fact.id for fact in val.facts].index(name) for name in kept.points]
+
+    def losses(model):
+        with torch.no_grad():
+            rows = [val.row(number).batch(torch.device("cpu")) for number in places]
+            return [
+                float(answer_loss(model, row)) / val.facts[n].supervised for n, row in zip(places, rows, strict=True)
+            ]
+
+    assert losses(found.model) == kept.base
+    assert losses(PeftModel.from_pretrained(found.model, tmp_path / "reasoner" / "adapter").eval()) == kept.adapter
+
+
+def test_a_label_mask_that_counts_the_question_in_is_refused(ready):
+    tokenizer = tiny_tokenizer()
+    row = RecordAnswers(ready.records, "train", tokenizer).row(0)
+    ids = row.inputs["input_ids"][0].tolist()
+    first = next(place for place, label in enumerate(row.labels) if label != IGNORED)
+    labels = [*row.labels[: first - 3], *ids[first - 3 : first], *row.labels[first:]]
+    with pytest.raises(BadDataError, match="3 of them are of the prompt"):
+        check_labels(tokenizer, replace(row, labels=labels))

@@ -124,7 +124,6 @@ class Cosmos3NanoTrainSettings(NanoSettings):
     seed: int = setting(7, "Seed of order, noise and adapter.")
     shuffle_actions: bool = setting(False, "Negative control: each clip is given the actions of another, drawn anew.")
     grid_samples: int = setting(16, "Samples of val of each mode or task that base and adapter are compared on.", ge=1)
-    frame_pixels: int = setting(256, "Longest side of a frame for the reasoner, pixels.", ge=32)
     recompute: bool = setting(True, "Recompute activations in the backward pass: less memory, a third more work.")
     checkpoint_every_steps: int = setting(25, "Steps that a kill -9 costs at most.", ge=1)
     validate_every_steps: int = setting(100, "Steps between two looks at the fixed grid; the end has one always.", ge=1)

@@ -60,7 +60,7 @@ class GeneratorRun(NanoRun):
         self.model = replicate(FlowLoss(pipeline), group)
         self.steps = plan_steps(
             [fact.mode for fact in train.facts], seed=settings.seed, epochs=settings.epochs,
-            clips_per_step=settings.samples_per_step,
+            samples_per_step=settings.samples_per_step,
         )  # fmt: skip
         self.grid = grid_of(val, settings.grid_samples)
         if settings.shuffle_actions and len(train.facts) < 2:
@@ -73,14 +73,14 @@ class GeneratorRun(NanoRun):
 
     def losses(self, number: int) -> float:
         """The mean over the clips of a step; each clip at a noise of its own."""
-        step, rank, world = self.steps[number], self.group.rank, self.group.world
-        places = list(range(rank, len(step.clips), world))
+        step, world = self.steps[number], self.group.world
+        places = step.places(self.group.rank, world)
         total = 0.0
         for place in places:
             drawn = draw_of(self.settings.seed, number, place, tier=self.train.tier)
-            example = self.train.example(step.clips[place], actions_of=self._other(step.clips[place], drawn.other))
+            example = self.train.example(step.samples[place], actions_of=self._other(step.samples[place], drawn.other))
             with last_in_step(self.model, place == places[-1]):
-                loss = self.model(example, drawn.sigma, drawn.seed) / len(step.clips)
+                loss = self.model(example, drawn.sigma, drawn.seed) / len(step.samples)
                 (loss * world).backward()
             total += float(loss.detach())
         return total
@@ -96,7 +96,11 @@ class GeneratorRun(NanoRun):
     def tell(self, number: int, seconds: float) -> dict[str, Any]:
         """The step's mode."""
         step = self.steps[number]
-        return {"mode": step.mode, "clips": len(step.clips), "clips_per_second": round(len(step.clips) / seconds, 3)}
+        return {
+            "mode": step.kind,
+            "clips": len(step.samples),
+            "clips_per_second": round(len(step.samples) / seconds, 3),
+        }
 
     def measure(self) -> list[float]:
         """On the fixed grid."""
@@ -112,7 +116,12 @@ class GeneratorRun(NanoRun):
 
     def results(self, base: list[float], adapter: list[float]) -> tuple[dict[str, Compared], Controllability | None]:
         """Per mode; and whether the actions are used."""
-        return dict(compared(self.grid, base, adapter)), controllability(self.grid, base, adapter)
+        own = [place for place, point in enumerate(self.grid) if point.other is None]
+        found = compared(
+            [self.grid[place].mode for place in own], [self.grid[place].session for place in own],
+            [base[place] for place in own], [adapter[place] for place in own],
+        )  # fmt: skip
+        return found, controllability(self.grid, base, adapter)
 
     def trained_on(self) -> tuple[list[str], list[str]]:
         """Of the clips of train."""

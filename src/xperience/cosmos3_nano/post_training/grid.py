@@ -5,7 +5,7 @@ same noise. Where it vanishes the model makes its video without looking at the a
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,9 +66,7 @@ def grid_of(clips: Clips, most: int) -> list[Point]:
     points = []
     for mode in MODES:
         numbers = [number for number, fact in enumerate(clips.facts) if fact.mode == mode]
-        count = min(most, len(numbers))
-        for place in range(count):
-            number = numbers[(2 * place + 1) * len(numbers) // (2 * count)]
+        for number in evenly(numbers, most):
             for sigma in SIGMAS:
                 told = f"{clips.facts[number].id}:{sigma}"
                 seed = int.from_bytes(hashlib.sha256(told.encode()).digest()[:7], "big")
@@ -87,39 +85,50 @@ def _other(clips: Clips, numbers: Sequence[int], number: int) -> int | None:
 
 
 def measure(pipeline: Any, clips: Clips, points: Sequence[Point], group: Group) -> list[float]:
-    """The loss at each point; dealt out among the ranks, whole on each of them."""
+    """The loss at each point."""
     network = pipeline.transformer
     was_training = network.training
     network.eval()
-    mine: dict[int, float] = {}
+
+    def loss_of(number: int) -> float:
+        point = points[number]
+        example = clips.example(point.clip, actions_of=point.other)
+        return float(loss_at(pipeline, example, sigma=point.sigma, seed=point.seed))
+
     with torch.no_grad():
-        for number in range(group.rank, len(points), group.world):
-            point = points[number]
-            example = clips.example(point.clip, actions_of=point.other)
-            mine[number] = float(loss_at(pipeline, example, sigma=point.sigma, seed=point.seed))
+        found = dealt(len(points), group, loss_of)
     network.train(was_training)
-    of_all = {number: loss for losses in group.all(mine) for number, loss in losses.items()}
-    return [of_all[number] for number in range(len(points))]
-
-
-def compared(points: Sequence[Point], base: Sequence[float], adapter: Sequence[float]) -> dict[str, Compared]:
-    """Per mode."""
-    found: dict[str, Compared] = {}
-    for mode in MODES:
-        of_mode = [n for n, point in enumerate(points) if point.mode == mode and point.other is None]
-        if of_mode:
-            found[mode] = _compared([points[n] for n in of_mode], _at(base, of_mode), _at(adapter, of_mode))
     return found
 
 
-def _compared(points: Sequence[Point], base: "np.ndarray[Any, Any]", adapter: "np.ndarray[Any, Any]") -> Compared:
-    ones = np.ones(len(points))
-    interval = paired_interval((base, ones), (adapter, ones), [point.session for point in points])
-    verdict = TOO_FEW if interval is None else BETTER if interval[0] > 0 else NOT_BETTER
-    return Compared(
-        points=len(points), base=round(float(base.mean()), PLACES), adapter=round(float(adapter.mean()), PLACES),
-        fall=round(float(1 - adapter.mean() / base.mean()), PLACES), interval=_rounded(interval), verdict=verdict,
-    )  # fmt: skip
+def compared(
+    kinds: Sequence[str], sessions: Sequence[str], base: Sequence[float], adapter: Sequence[float]
+) -> dict[str, Compared]:
+    """Points by their kind: a mode or a task."""
+    found: dict[str, Compared] = {}
+    for kind in sorted(set(kinds)):
+        places = [place for place, name in enumerate(kinds) if name == kind]
+        before, after, ones = _at(base, places), _at(adapter, places), np.ones(len(places))
+        interval = paired_interval((before, ones), (after, ones), [sessions[place] for place in places])
+        verdict = TOO_FEW if interval is None else BETTER if interval[0] > 0 else NOT_BETTER
+        found[kind] = Compared(
+            points=len(places), base=round(float(before.mean()), PLACES), adapter=round(float(after.mean()), PLACES),
+            fall=round(float(1 - after.mean() / before.mean()), PLACES), interval=_rounded(interval), verdict=verdict,
+        )  # fmt: skip
+    return found
+
+
+def evenly(numbers: Sequence[int], most: int) -> list[int]:
+    """At most so many of them, evenly chosen."""
+    count = min(most, len(numbers))
+    return [numbers[(2 * place + 1) * len(numbers) // (2 * count)] for place in range(count)]
+
+
+def dealt(count: int, group: Group, loss_of: Callable[[int], float]) -> list[float]:
+    """`loss_of` each of so many points; dealt out among the ranks, whole on each of them."""
+    mine = {number: loss_of(number) for number in range(group.rank, count, group.world)}
+    of_all = {number: loss for losses in group.all(mine) for number, loss in losses.items()}
+    return [of_all[number] for number in range(count)]
 
 
 def controllability(points: Sequence[Point], base: Sequence[float], adapter: Sequence[float]) -> Controllability | None:

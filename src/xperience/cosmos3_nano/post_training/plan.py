@@ -1,7 +1,7 @@
-"""The global plan of the generator: which mode and which clips make which step, from a seed alone.
+"""The global plan: which samples make which step, from a seed alone; a step's samples are of one kind.
 
-One mode per step, the same on every rank: modes use different parts of the network, and a rank without a gradient
-would keep the others waiting. Every rank computes the plan, none communicates.
+The generator's kinds are its modes: one mode per step on every rank, since modes differ in length and cost, and ranks
+wait for each other. Every rank computes the plan, none communicates.
 """
 
 import math
@@ -10,16 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xperience.common.errors import BadDataError
-from xperience.cosmos3_nano.flow import MODES, Mode, shifted
+from xperience.cosmos3_nano.flow import shifted
 from xperience.training.seeds import seed_of
 
 
 @dataclass(frozen=True, slots=True)
-class ClipStep:
-    """One optimiser step: numbers of clips in their places, all of one mode."""
+class SampleStep:
+    """One optimiser step: numbers of samples in their places, all of one kind."""
 
-    mode: Mode
-    clips: tuple[int, ...]
+    kind: str
+    samples: tuple[int, ...]
+
+    def places(self, rank: int, world: int) -> list[int]:
+        """A rank's places."""
+        return list(range(rank, len(self.samples), world))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +35,23 @@ class Draw:
     other: float
 
 
-def plan_steps(modes: Sequence[Mode], *, seed: int, epochs: int, clips_per_step: int) -> list[ClipStep]:
-    """Each epoch every clip at least once, in an order of its own; a mode's last step begins its clips anew.
+def plan_steps(kinds: Sequence[str], *, seed: int, epochs: int, samples_per_step: int) -> list[SampleStep]:
+    """Each epoch every sample at least once, in an order of its own; a kind's last step begins its samples anew.
 
-    BadDataError where there is no clip.
+    BadDataError where there is no sample.
     """
-    if not modes:
-        raise BadDataError("no clip to train on", fix="Run `cosmos3-nano export`.")
-    steps: list[ClipStep] = []
+    if not kinds:
+        raise BadDataError("nothing to train on", fix="Run `cosmos3-nano export`.")
+    steps: list[SampleStep] = []
     for epoch in range(epochs):
         drawn = random.Random(f"{seed}:{epoch}")  # noqa: S311  an order, no secret
-        of_epoch: list[ClipStep] = []
-        for mode in MODES:
-            numbers = [number for number, found in enumerate(modes) if found == mode]
+        of_epoch: list[SampleStep] = []
+        for kind in sorted(set(kinds)):
+            numbers = [number for number, found in enumerate(kinds) if found == kind]
             drawn.shuffle(numbers)
-            for start in range(0, len(numbers), clips_per_step):
-                places = range(start, start + clips_per_step)
-                of_epoch.append(ClipStep(mode, tuple(numbers[place % len(numbers)] for place in places)))
+            for start in range(0, len(numbers), samples_per_step):
+                places = range(start, start + samples_per_step)
+                of_epoch.append(SampleStep(kind, tuple(numbers[place % len(numbers)] for place in places)))
         drawn.shuffle(of_epoch)
         steps += of_epoch
     return steps

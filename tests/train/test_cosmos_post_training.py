@@ -9,11 +9,13 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 from driven import DrivenClips
 
+from xperience.common.errors import BadDataError
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoTrainSettings
 from xperience.cosmos3_nano import lora
 from xperience.cosmos3_nano.flow import MODES
 from xperience.cosmos3_nano.generator import load_pipeline
 from xperience.cosmos3_nano.identity import model_sha256
+from xperience.cosmos3_nano.merge import REPORT, AdapterAndHeads, Merge, merge
 from xperience.cosmos3_nano.post_training.generator import GeneratorRun
 from xperience.cosmos3_nano.post_training.grid import USED, VANISHED, grid_of, measure
 from xperience.cosmos3_nano.post_training.record import GRID, GridLosses, PostTrainingRecord, Start
@@ -50,7 +52,7 @@ def run_of(base, folder, group, *, train_clips=20, val_clips=12, **changed):
         "grid_samples": val_clips, "recompute": False, "validate_every_steps": 1000,
     }  # fmt: skip
     settings = Cosmos3NanoTrainSettings(**values | changed)
-    pipeline = load_pipeline(base, torch.float32)
+    pipeline = load_pipeline(base, getattr(torch, settings.dtype))
     start = Start(
         inputs={"manifest": "a" * 64, "records": "b" * 64, "compatibility": "c" * 64}, model="tiny",
         model_sha256=model_sha256(pipeline),
@@ -134,3 +136,49 @@ def test_every_step_is_of_one_mode_and_says_so(learnt):
     assert len(steps) == learnt[0].length == 15 * 3 * 5
     assert {line["mode"] for line in steps} == set(MODES)
     assert all(line["clips"] == 4 for line in steps)
+
+
+def losses_of(folder, group, dtype=torch.float32, adapter=None, clips=3):
+    pipeline = load_pipeline(folder, dtype)
+    val = DrivenClips(pipeline, "val", clips)
+    if adapter is not None:
+        lora.load(pipeline.transformer, adapter, val.domain_id)
+    return measure(pipeline, val, grid_of(val, clips), group)
+
+
+def test_the_merged_model_is_loaded_by_diffusers_and_has_the_losses_of_base_and_adapter(learnt, base, tmp_path, group):
+    adapter, merged = learnt[1] / "generator" / "adapter", tmp_path / "merged"
+    report = merge(base, adapter, merged, dtype=torch.float32, compare=True)
+    assert report.merged_weights == 2 * 4 + 4  # two layers of four projections, two heads of two weights
+    assert report.relative_difference < 1e-5
+    assert losses_of(merged, group) == pytest.approx(losses_of(base, group, adapter=adapter), rel=1e-5)
+    in_memory, change = load_pipeline(base, torch.float32), AdapterAndHeads(adapter)
+    with torch.no_grad():
+        for name, parameter in in_memory.transformer.named_parameters():
+            if change.has(name):
+                parameter.copy_(change.merged(name, parameter))
+    val = DrivenClips(in_memory, "val", 3)
+    assert measure(in_memory, val, grid_of(val, 3), group) == losses_of(merged, group)
+    assert Merge.read(merged / REPORT).rewritten_files == ["transformer/diffusion_pytorch_model.safetensors"]
+    assert {str(p.relative_to(base)) for p in base.rglob("*") if p.is_file()} | {REPORT} == {
+        str(p.relative_to(merged)) for p in merged.rglob("*") if p.is_file()
+    }
+
+
+def test_an_adapter_of_another_model_is_not_merged(learnt, base, tmp_path):
+    change = AdapterAndHeads(learnt[1] / "generator" / "adapter")
+    with pytest.raises(BadDataError, match="of another shape"):
+        change.merged("layers.0.self_attn.add_q_proj.weight", torch.zeros(3, 5))
+    with pytest.raises(BadDataError, match="no place in the base model"):
+        AdapterAndHeads(learnt[1] / "generator" / "adapter").check_all_used()
+
+
+def test_frozen_weights_in_bfloat16_train_float32_and_reload_with_no_gap(base, tmp_path, group):
+    run = run_of(base, tmp_path, group, dtype="bfloat16", train_clips=4, val_clips=3, epochs=2, recompute=True)
+    assert {parameter.dtype for parameter in run.parameters} == {torch.float32}
+    train(run, lambda: False)
+    kept = GridLosses.read(tmp_path / "generator" / GRID)
+    adapter = tmp_path / "generator" / "adapter"
+    assert losses_of(base, group, torch.bfloat16) == kept.base
+    assert losses_of(base, group, torch.bfloat16, adapter) == kept.adapter
+    assert kept.adapter != kept.base

@@ -1,4 +1,4 @@
-"""`xperience cosmos3-nano export | check | evaluate | train`."""
+"""`xperience cosmos3-nano export | check | evaluate | train | merge`."""
 
 import sys
 
@@ -6,12 +6,13 @@ import typer
 
 from xperience.cli.console import out, print_json, print_table
 from xperience.cli.flags import command
-from xperience.common.errors import RefusedError
+from xperience.common.errors import RefusedError, UsageError
 from xperience.common.log import configure_log
 from xperience.common.settings.cosmos3_nano import (
     Cosmos3NanoCheckSettings,
     Cosmos3NanoEvaluateSettings,
     Cosmos3NanoExportSettings,
+    Cosmos3NanoMergeSettings,
     Cosmos3NanoTrainSettings,
 )
 from xperience.common.signals import stop_on_signal
@@ -117,3 +118,25 @@ def train(settings: Cosmos3NanoTrainSettings) -> None:
     if code:
         sys.exit(code)
     out.print(f"record: {evidence / RECORD}")
+
+
+@command(app, "merge", Cosmos3NanoMergeSettings)
+def merge_adapter(settings: Cosmos3NanoMergeSettings) -> None:
+    """Write the generator's adapter and heads into the weights of its base model; everything else is copied."""
+    import torch
+
+    from xperience.cosmos3_nano.merge import merge
+
+    merged = settings.merged.expanduser()
+    if merged.exists():
+        raise UsageError("the folder is there", where=str(merged), fix="Give another --merged.")
+    found = merge(settings.base.expanduser(), settings.adapter.expanduser(), merged,
+                  dtype=getattr(torch, settings.dtype), compare=settings.compare)  # fmt: skip
+    if settings.json_output:
+        print_json(found.document())
+        return
+    out.print(f"{found.merged_weights} weights merged into {merged}")
+    if found.relative_difference is not None:
+        out.print(
+            f"losses differ by at most {found.relative_difference:.3g} of their size from base and adapter ({found.dtype})"
+        )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from xperience.common.errors import ConfigurationError
@@ -88,10 +89,20 @@ def save(network: Any, folder: Path, domain_id: int) -> None:
     save_file(of_domain, folder / HEADS_FILE, metadata={"domain_id": str(domain_id)})
 
 
+def domain_of(folder: Path) -> int:
+    """The domain whose rows of the heads were saved."""
+    with safe_open(folder / HEADS_FILE, "pt") as file:
+        return int(file.metadata()["domain_id"])
+
+
 def load(network: Any, folder: Path, domain_id: int) -> None:
     """Both, into a base model; the heads in the model's own dtype."""
     network.load_lora_adapter(folder, adapter_name=ADAPTER, prefix=None, weight_name=ADAPTER_FILE)
     network.set_adapter(ADAPTER)
+    stored = load_file(folder / ADAPTER_FILE)
+    for name, parameter in network.named_parameters():
+        if "lora_" in name:  # diffusers loads it in the model's dtype; it was trained in float32
+            parameter.data = stored[name.replace(f".{ADAPTER}.", ".")].to(parameter.device)
     of_domain = load_file(folder / HEADS_FILE)
     with torch.no_grad():
         for name, weight in head_weights(network):

@@ -2,19 +2,18 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from xperience.common.errors import BadDataError
 from xperience.common.evidence import Evidence
-from xperience.common.files import sha256_of_file, sync_folder
+from xperience.common.files import sha256_of_file
 from xperience.qwen3_omni.predictions import WEIGHTS
+from xperience.training.merging import Files, merge_files
 
 REPORT = "merge.json"
 # Parts of the repository that no adapter of the thinker's text model touches.
@@ -50,51 +49,22 @@ def merge(base: Path, adapter: Path, output: Path, *, compare: Callable[[Path], 
     weight, or where the adapter is of a kind that this cannot add.
     """
     deltas = Deltas(adapter)
-    temporary = output.with_name(f"{output.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        rewritten: list[str] = []
-        copied: list[str] = []
-        dtypes: set[str] = set()
-        for place in sorted(path for path in base.rglob("*") if path.is_file()):
-            name = str(place.relative_to(base))
-            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-            found = _merged(place, temporary / name, deltas) if place.suffix == ".safetensors" else set()
-            dtypes |= found
-            (rewritten if found else copied).append(name)
-            if not found:
-                shutil.copyfile(place, temporary / name)
-        deltas.check_all_used()
-        report = Merge(
-            inputs={"adapter": sha256_of_file(adapter / WEIGHTS), "base_config": sha256_of_file(base / "config.json")},
-            merged_weights=deltas.used, rewritten_files=rewritten, copied_files=copied, dtype=", ".join(sorted(dtypes)),
-            **(compare(temporary) if compare else {}),
+    found: list[Merge] = []
+
+    def conclude(folder: Path, files: Files) -> None:
+        found.append(
+            Merge(
+                inputs={
+                    "adapter": sha256_of_file(adapter / WEIGHTS), "base_config": sha256_of_file(base / "config.json"),
+                },
+                merged_weights=deltas.used, rewritten_files=files.rewritten, copied_files=files.copied,
+                dtype=", ".join(sorted(files.dtypes)), **(compare(folder) if compare else {}),
+            )
         )  # fmt: skip
-        report.write(temporary / REPORT)
-        temporary.rename(output)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    sync_folder(output.parent)
-    return report
+        found[0].write(folder / REPORT)
 
-
-def _merged(place: Path, target: Path, deltas: "Deltas") -> set[str]:
-    """Write the file with its adapted weights merged; dtypes of these, none (and nothing written) without any."""
-    with safe_open(place, "pt") as file:
-        names = list(file.keys())
-        if not any(deltas.has(name) for name in names):
-            return set()
-        weights: Tensors = {name: file.get_tensor(name) for name in names}
-        metadata = file.metadata()
-    dtypes = set()
-    for name, weight in weights.items():
-        if deltas.has(name):
-            weights[name] = (weight.float() + deltas.take(name, tuple(weight.shape))).to(weight.dtype)
-            dtypes.add(str(weight.dtype).removeprefix("torch."))
-    save_file(weights, target, metadata=metadata or {"format": "pt"})
-    return dtypes
+    merge_files(base, output, deltas, conclude)
+    return found[0]
 
 
 class Deltas:
@@ -123,6 +93,10 @@ class Deltas:
         if match is None or any(part in name for part in OTHERS):
             return False
         return bool(self._keys(match[0].removesuffix(".weight")))
+
+    def merged(self, name: str, weight: torch.Tensor) -> torch.Tensor:
+        """The weight with the adapter added, in its own dtype."""
+        return (weight.float() + self.take(name, tuple(weight.shape))).to(weight.dtype)
 
     def take(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
         """(out, in) float32 to add to a weight of this shape; BadDataError where the adapter's is another."""

@@ -129,3 +129,15 @@ class Cosmos3NanoTrainSettings(NanoSettings):
     validate_every_steps: int = setting(100, "Steps between two looks at the fixed grid; the end has one always.", ge=1)
     metrics_port: int | None = setting(None, "Serve Prometheus metrics of rank 0 on this port; 0 picks one.")
     processes: int = setting(1, "Processes (GPUs) of this host; PyTorchJob's PET_NPROC_PER_NODE wins.", ge=1)
+
+
+class Cosmos3NanoMergeSettings(NanoSettings):
+    """`xperience cosmos3-nano merge`."""
+
+    base: Path = setting(Path("models/Cosmos3-Nano"), "Folder of the model.", env=("MODEL_ROOT",))
+    adapter: Path = setting(
+        Path("results/cosmos3-nano/post-training/generator/adapter"), "Folder of the generator's adapter and heads."
+    )
+    merged: Path = setting(Path("models/cosmos3-nano-merged"), "Folder of the merged model; must not be there.")
+    dtype: Literal["bfloat16", "float32"] = setting("bfloat16", "That both are loaded in for the comparison.")
+    compare: bool = setting(True, "Load both, one after the other, and report how far their losses are apart.")

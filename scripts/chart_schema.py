@@ -7,7 +7,11 @@ from typing import Any
 
 import yaml
 
-from xperience.common.settings.cosmos3_nano import Cosmos3NanoCheckSettings, Cosmos3NanoExportSettings
+from xperience.common.settings.cosmos3_nano import (
+    Cosmos3NanoCheckSettings,
+    Cosmos3NanoExportSettings,
+    Cosmos3NanoTrainSettings,
+)
 from xperience.common.settings.prepare import PrepareRunSettings
 from xperience.common.settings.qwen3_omni import Qwen3OmniEvaluateSettings, Qwen3OmniTrainSettings
 from xperience.common.settings.relay import RelayPullSettings, RelayRunSettings
@@ -19,7 +23,11 @@ SETTINGS: dict[str, set[str]] = {
     "relay": {*RelayRunSettings.model_fields},
     "prepare": {*PrepareRunSettings.model_fields, *RelayPullSettings.model_fields},
     "windows": {*WindowsBuildSettings.model_fields},
-    "cosmos3-nano": {*Cosmos3NanoExportSettings.model_fields, *Cosmos3NanoCheckSettings.model_fields},
+    "cosmos3-nano": {
+        *Cosmos3NanoExportSettings.model_fields,
+        *Cosmos3NanoCheckSettings.model_fields,
+        *Cosmos3NanoTrainSettings.model_fields,
+    },
     "qwen3-omni": {*Qwen3OmniTrainSettings.model_fields, *Qwen3OmniEvaluateSettings.model_fields},
 }
 # Maps and lists whose content is Kubernetes', not ours.

@@ -138,6 +138,5 @@ def merge_adapter(settings: Cosmos3NanoMergeSettings) -> None:
     out.print(f"{found.merged_weights} weights merged into {merged}")
     if found.relative_difference is not None:
         out.print(
-            f"losses differ by at most {found.relative_difference:.3g} of their size from base and adapter"
-            f" ({found.dtype})"
+            f"losses are within {found.relative_difference:.3g} of their size of base and adapter ({found.dtype})"
         )

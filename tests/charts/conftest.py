@@ -55,8 +55,14 @@ def _rendered(chart: str, values: str, kubernetes: str) -> str:
 
 
 def render(chart: str, values: dict, kubernetes: str = "1.34.0") -> list[dict]:
-    """Every object of a release."""
-    return [item for item in yaml.safe_load_all(_rendered(chart, yaml.safe_dump(values), kubernetes)) if item]
+    """Every object of a release, in the order in which Helm makes them."""
+    return objects_of(_rendered(chart, yaml.safe_dump(values), kubernetes))
+
+
+def objects_of(text: str) -> list[dict]:
+    """The objects of a manifest, those of its lists too."""
+    found = [item for item in yaml.safe_load_all(text) if item]
+    return [each for item in found for each in (item["items"] if item["kind"] == "List" else [item])]
 
 
 def refusal(chart: str, values: dict) -> str:

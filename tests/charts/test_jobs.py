@@ -2,8 +2,7 @@ import subprocess
 import sys
 
 import pytest
-import yaml
-from conftest import ROOT, programs, validate
+from conftest import ROOT, objects_of, programs, validate
 
 JOBS = [pytest.param(path, id=path.stem) for path in sorted((ROOT / "jobs").glob("*.yaml"))]
 
@@ -19,7 +18,7 @@ def test_the_plain_jobs_are_what_the_charts_render():
 @pytest.mark.parametrize("version", ["1.29", "1.33", "1.34", "1.37"])
 @pytest.mark.parametrize("path", JOBS)
 def test_a_plain_job_is_valid_under_the_strict_schema(path, version):
-    objects = list(yaml.safe_load_all(path.read_text()))
+    objects = objects_of(path.read_text())
     assert {"Job", "PyTorchJob", "TrainJob"} & {item["kind"] for item in objects}
     for item in objects:
         validate(item, version)

@@ -191,8 +191,26 @@ spec:
       template: {{- include "common.trainer.pod" (merge (dict "container" "pytorch") .) | nindent 8 }}
 {{- end -}}
 
-{{/* The same pod under Kubeflow Trainer v2: a TrainingRuntime of the release's own, and the TrainJob. */}}
+{{/*
+The same pod under Kubeflow Trainer v2: a TrainingRuntime of the release's own, and the TrainJob. Helm sorts kinds that it does not
+know by name, so that the job would come first, which the webhook refuses: in a List the runtime is before it.
+*/}}
 {{- define "common.trainer.trainjob" -}}
+apiVersion: v1
+kind: List
+items:
+  - {{- include "common.trainer.runtime" . | nindent 4 }}
+---
+apiVersion: trainer.kubeflow.org/v1alpha1
+kind: TrainJob
+metadata: {{- include "common.trainer.metadata" . | nindent 2 }}
+spec:
+  runtimeRef: {apiGroup: trainer.kubeflow.org, kind: TrainingRuntime, name: {{ .name }}}
+  # Without a trainer of its own the job's pods get no rendezvous, and each trains alone.
+  trainer: {numNodes: {{ int .root.Values.trainer.workers }}}
+{{- end -}}
+
+{{- define "common.trainer.runtime" -}}
 {{- $v := .root.Values -}}
 apiVersion: trainer.kubeflow.org/v1alpha1
 kind: TrainingRuntime
@@ -232,14 +250,6 @@ spec:
                 {{- $pod := include "common.trainer.pod" (merge (dict "container" "node") .) | fromYaml }}
                 {{- $_ := set $pod.spec "restartPolicy" "Never" }}
                 {{- toYaml $pod | nindent 16 }}
----
-apiVersion: trainer.kubeflow.org/v1alpha1
-kind: TrainJob
-metadata: {{- include "common.trainer.metadata" . | nindent 2 }}
-spec:
-  runtimeRef: {apiGroup: trainer.kubeflow.org, kind: TrainingRuntime, name: {{ .name }}}
-  # Without a trainer of its own the job's pods get no rendezvous, and each trains alone.
-  trainer: {numNodes: {{ int $v.trainer.workers }}}
 {{- end -}}
 
 {{/* Ranks reach each other on all ports, as NCCL and gloo choose theirs; nobody else but who scrapes comes in. */}}

@@ -19,8 +19,8 @@ from xperience.store.base import Expected, JobId, Phase, Store, Verified
 WAITING = (State.DOWNLOADED, State.SENDING, State.SENT)
 # sshd's default MaxStartups drops logins from the tenth unauthenticated connection on.
 LOGINS_AT_ONCE = 8
-# However many files wait, a large one gets a connection for so many of its ranges.
-RANGES_OF_A_STREAM = 8
+# However many files wait, a large one gets a connection for each of these: at 200 ms one takes 50 s for it.
+BYTES_OF_A_STREAM = 512 << 20
 POLL_SECONDS = (0.05, 0.5)  # of a job: short for short ones, at most this for long ones
 
 
@@ -107,9 +107,9 @@ class TransferLeg:
         """Which files start now, and with how many connections.
 
         Those that wait share what is free by their bytes: with one connection each, a large file among many small ones
-        would go on alone at the end, at a connection's 2 MiB per round trip. Those that wait for no connection (sent,
-        verified) start at once. Connections beyond those that have worked before have to log in: there are never
-        more of them at a time than the store's sshd takes.
+        would go on alone at the end, at a connection's 2 MiB per round trip; it rather waits for several. Those that
+        wait for no connection (sent, verified) start at once. Connections beyond those that have worked before have to
+        log in: there are never more of them at a time than the store's sshd takes.
         """
         states = (*WAITING, State.VERIFIED) if self.rules.delete else WAITING
         ready = [file for file in self.ledger.files(*states) if file.path not in in_flight]
@@ -120,18 +120,24 @@ class TransferLeg:
         logging_in = max(0, in_use + self._verifying - self._logged_in)
         free = min(self.rules.connections - in_use, LOGINS_AT_ONCE - logging_in)
         room = 2 * self.rules.connections - len(in_flight) - len(started)
-        while sending and free > 0 and room > 0:
-            streams = self._streams_for(sending[0].size_bytes, sum(file.size_bytes for file in sending), free)
-            file = sending.pop(0)
+        for file, least in [(file, self._least_streams(file.size_bytes)) for file in sending]:
+            if free <= 0 or room <= 0:
+                break
+            waiting_bytes = sum(file.size_bytes for file in sending)
+            sending.remove(file)
+            if least > free and (in_use or self._verifying):
+                continue  # smaller ones take what is free meanwhile
+            share = round(free * file.size_bytes / max(1, waiting_bytes))
+            streams = min(max(share, least), self._useful_streams(file.size_bytes), free)
             started.append((file, streams))
+            in_use += streams
             free -= streams
             room -= 1
         return started
 
-    def _streams_for(self, size_bytes: int, waiting_bytes: int, free: int) -> int:
-        useful = self._useful_streams(size_bytes)
-        share = round(free * size_bytes / max(1, waiting_bytes))
-        return min(max(1, share, -(-useful // RANGES_OF_A_STREAM)), useful, free)
+    def _least_streams(self, size_bytes: int) -> int:
+        most = min(self.rules.connections, LOGINS_AT_ONCE, self._useful_streams(size_bytes))
+        return min(most, max(1, -(-size_bytes // BYTES_OF_A_STREAM)))
 
     def _useful_streams(self, size_bytes: int) -> int:
         if not self.rules.chunked or size_bytes < self.rules.threshold_bytes:

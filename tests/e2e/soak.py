@@ -2,8 +2,8 @@
 
 Job after job until the time is over: kill -9, SIGSTOP, faults of the hub, restarts of sshd and S3, a full scratch (as
 root, a tmpfs in a mount namespace of this process), clocks that jump by days (SSH; S3 refuses a wrong clock, and
-rightly). Each job has to end byte-identical at the store, with an empty scratch. Memory and file descriptors of relay and rclone are sampled and drawn (`--plot`).
-Everything is on loopback, bounded in count and time.
+rightly). Each job has to end byte-identical at the store, with an empty scratch. Memory and file descriptors of relay
+and rclone are sampled and drawn (`--plot`). Everything is on loopback, bounded in count and time.
 """
 
 import argparse

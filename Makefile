@@ -71,6 +71,10 @@ test-train: ## Training and evaluation of a tiny model on the CPU; installs requ
 kill-soak: $(READY) rclone sshd ## Runs with kill -9 at random moments: KILLS=200 (once, its log in docs/)
 	$(BIN)/python tests/e2e/kill_soak.py --kills $(or $(KILLS),200)
 
+.PHONY: soak
+soak: $(READY) rclone sshd ## Relays among kills, pauses, faults, restarts, full disks and jumping clocks: SOAK_MINUTES=5
+	$(BIN)/python tests/e2e/soak.py --minutes $(or $(SOAK_MINUTES),5)
+
 .PHONY: fuzz
 fuzz: $(READY) ## Damaged episodes for MINUTES=10, each to end in facts or a fault (once, its log in docs/)
 	$(BIN)/python tests/e2e/fuzz_reader.py --minutes $(or $(MINUTES),10)

@@ -131,8 +131,8 @@ def machine() -> dict[str, Any]:
 
     return {
         "processor": (models or [platform.machine()])[0], "cores": os.cpu_count(), "kernel": platform.release(),
-        "python": platform.python_version(), "ssh": version("ssh", "-V"), "rsync": version("rsync", "--version"),
-        "iperf3": version("iperf3", "--version"),
+        "python": platform.python_version(),
+        "ssh": version("ssh", "-V"), "rsync": version("rsync", "--version"), "iperf3": version("iperf3", "--version"),
         "aria2c": version("aria2c", "--version"), "load": [round(value, 1) for value in os.getloadavg()],
         "date": time.strftime("%Y-%m-%d %H:%M"),
     }  # fmt: skip

@@ -115,6 +115,7 @@ def test_jobs_are_found_by_another_client_and_forgotten_ones_are_unknown(opened)
 def test_a_stopped_group_runs_no_more_and_leaves_nothing_under_the_final_name(opened, destination, tmp_path):
     store, _ = opened
     store.reach()
+    store.settle()
     store.set_rate_limit(2)
     (tmp_path / "local").mkdir()
     (tmp_path / "local" / "f").write_bytes(random.Random(2).randbytes(30 * MIB))
@@ -132,6 +133,7 @@ def test_a_large_file_goes_over_several_ssh_connections_under_a_temporary_name_u
 ):
     store, _ = opened
     store.reach()
+    store.settle()
     before = sshd.log.read_text().count("Accepted publickey")
     store.set_rate_limit(10)
     (tmp_path / "local").mkdir()
@@ -258,7 +260,7 @@ def test_threads_share_one_probe(sshd, tmp_path):
         transfer_host=sshd.host, transfer_root=str(root), ssh_key=sshd.key, known_hosts=sshd.known_hosts
     )
     with open_store(settings, scratch=tmp_path) as store:
-        threads = [threading.Thread(target=store.reach) for _ in range(4)]
+        threads = [threading.Thread(target=store.settle) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -102,6 +102,18 @@ FROM file GROUP BY batch ORDER BY batch
 """  # noqa: S608
 
 
+# One statement, so that another process's commit in between is no difference.
+DIFFERENT_TOTALS = """
+SELECT count(*) FROM (
+  SELECT state, count(*), sum(size_bytes) FROM file GROUP BY state
+  EXCEPT SELECT state, files, size_bytes FROM total WHERE files <> 0
+) UNION ALL SELECT count(*) FROM (
+  SELECT state, files, size_bytes FROM total WHERE files <> 0
+  EXCEPT SELECT state, count(*), sum(size_bytes) FROM file GROUP BY state
+)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerBatch:
     """One batch; Unix times of its first start and, once every file is so far, of its last end."""
@@ -149,6 +161,9 @@ class Ledger:
                 fix="Finish the job with the program that began it, or move the ledger away: a new one is rebuilt "
                 "from what the store holds.",
             )  # fmt: skip
+        # A run that believed a wrong total would end too early or never.
+        if any(count for (count,) in self._db.execute(DIFFERENT_TOTALS).fetchall()):
+            raise sqlite3.DatabaseError("its totals are not those of its files")
 
     def _version(self) -> int:
         return int(self._db.execute("PRAGMA user_version").fetchone()[0])
@@ -178,15 +193,20 @@ class Ledger:
                 raise NoSpaceError("ledger cannot be written", where=str(self.path), why=text) from error
             if "locked" in text or "busy" in text:
                 raise TryAgainError("ledger is locked", where=str(self.path), why=text) from error
+            if not any(words in text for words in ("readonly", "unable to open", "disk I/O")):
+                raise self._damaged(text) from error  # a changed schema, text that is no UTF-8, …
             raise ConfigurationError(
                 "ledger cannot be used", where=str(self.path), why=text,
                 fix="The scratch volume has to be writable by this user.",
             ) from error  # fmt: skip
-        except sqlite3.DatabaseError as error:
-            raise BadDataError(
-                "ledger is damaged", where=str(self.path), why=str(error),
-                fix="Move it away and run again: it is rebuilt by verifying what the store holds; nothing is released.",
-            ) from error  # fmt: skip
+        except (sqlite3.DatabaseError, ValueError, OverflowError) as error:
+            raise self._damaged(str(error)) from error
+
+    def _damaged(self, why: str) -> BadDataError:
+        return BadDataError(
+            "ledger is damaged", where=str(self.path), why=why,
+            fix="Move it away and run again: it is rebuilt by verifying what the store holds; nothing is released.",
+        )  # fmt: skip
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -266,13 +286,13 @@ class Ledger:
     def _select(self, where: str, values: tuple[str, ...]) -> list[LedgerFile]:
         with self._lock, self._named_errors():
             rows = self._db.execute(f"SELECT {','.join(COLUMNS)} FROM file{where}", values).fetchall()  # noqa: S608
-        return [LedgerFile(**{**dict(zip(COLUMNS, row, strict=True)), "state": State(row[6])}) for row in rows]
+            return [LedgerFile(**{**dict(zip(COLUMNS, row, strict=True)), "state": State(row[6])}) for row in rows]
 
     def totals(self) -> dict[State, tuple[int, int]]:
         """Files and bytes by state; states without files are there with zeros."""
         with self._lock, self._named_errors():
             found = self._db.execute("SELECT state, files, size_bytes FROM total").fetchall()
-        by_state = {State(state): (count, size) for state, count, size in found}
+            by_state = {State(state): (count, size) for state, count, size in found}
         return {state: by_state.get(state, (0, 0)) for state in State}
 
     def batches(self) -> list[LedgerBatch]:

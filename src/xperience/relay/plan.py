@@ -4,9 +4,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from xperience.common.errors import NoSpaceError
-from xperience.common.sizes import human_bytes
+from xperience.common.errors import ConfigurationError, NoSpaceError
+from xperience.common.sizes import MIB, human_bytes
 from xperience.selection.model import SelectedFile, Selection
+
+MOST_PARTS = 10_000  # of a multipart upload (AWS, Multipart upload limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,17 @@ def check_scratch(selection: Selection, budget_bytes: int, *, delete_after_trans
             why=f"{human_bytes(selection.size_bytes)} against a budget of {human_bytes(budget_bytes)}",
             fix="Add --delete-after-transfer, or raise --scratch-budget-gib.",
         )
+
+
+def check_parts(selection: Selection, part_bytes: int | None) -> None:
+    """ConfigurationError where S3 would need more parts than it takes; `part_bytes` is None where there are none."""
+    largest = largest_file_bytes(selection)
+    if part_bytes is not None and largest > MOST_PARTS * part_bytes:
+        raise ConfigurationError(
+            "a file has too many parts for S3", where=_name_of_largest(selection),
+            why=f"{human_bytes(largest)} in parts of {human_bytes(part_bytes)}, and {MOST_PARTS} are the most",
+            fix=f"Give --chunk-size-mib {-(-largest // (MOST_PARTS * MIB))}.",
+        )  # fmt: skip
 
 
 def _name_of_largest(selection: Selection) -> str:

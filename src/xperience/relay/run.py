@@ -19,7 +19,7 @@ from xperience.relay.events import Events
 from xperience.relay.ledger import ARRIVED, Ledger, State
 from xperience.relay.locks import hold_leg, is_held
 from xperience.relay.manifest import TransferManifestPart, merge, part_name, transferred
-from xperience.relay.plan import Batch, check_scratch, plan_batches
+from xperience.relay.plan import Batch, check_parts, check_scratch, plan_batches
 from xperience.relay.progress import ETA, FILES, Progress
 from xperience.relay.scratch import Budget, Scratch
 from xperience.relay.summary import RelaySummary, Status, summarise
@@ -86,6 +86,7 @@ class Relay:
             headroom_bytes = int(settings.headroom_gib * GIB)
             budget_bytes = self.scratch.budget_bytes(configured_budget_bytes(settings), headroom_bytes)
             check_scratch(self.selection, budget_bytes, delete_after_transfer=settings.delete_after_transfer)
+            check_parts(self.selection, self.store.part_bytes)
             self.ledger = Ledger(self.scratch.ledger)
             stack.callback(self.ledger.close)
             self.events = Events(self.scratch.root / EVENTS_NAME)

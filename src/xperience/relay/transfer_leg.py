@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from xperience.common.errors import BadDataError, StoppedError, TryAgainError, UnavailableError, XperienceError
@@ -18,6 +19,8 @@ from xperience.store.base import Expected, JobId, Phase, Store, Verified
 WAITING = (State.DOWNLOADED, State.SENDING, State.SENT)
 # sshd's default MaxStartups drops logins from the tenth unauthenticated connection on.
 LOGINS_AT_ONCE = 8
+# However many files wait, a large one gets a connection for each of these: at 200 ms one takes 50 s for it.
+BYTES_OF_A_STREAM = 512 << 20
 POLL_SECONDS = (0.05, 0.5)  # of a job: short for short ones, at most this for long ones
 
 
@@ -61,8 +64,9 @@ class TransferLeg:
     def run(self) -> None:
         """Carry every file to its end; returns when all are there, or when `stop` is set; raises the first error."""
         running: dict[Future[None], str] = {}
-        with ThreadPoolExecutor(2 * self.rules.connections, thread_name_prefix="transfer") as pool:
+        with ThreadPoolExecutor(2 * self.rules.connections + 1, thread_name_prefix="transfer") as pool:
             try:
+                running[pool.submit(self._settle)] = ""
                 while not self.stop.is_set() and not self._finished():
                     in_flight = set(running.values())
                     for file, streams in self._allot(in_flight):
@@ -71,12 +75,27 @@ class TransferLeg:
                     with self._news:
                         self._news.wait(0.2)
                     for future in [future for future in running if future.done()]:
-                        self._streams.pop(running.pop(future))
+                        self._streams.pop(running.pop(future), None)
                         future.result()
             finally:
                 # An error of one file ends the others too: the pool's threads look at `stop`.
                 if not self._finished():
                     self.stop.set()
+
+    def _settle(self) -> None:
+        """Beside the first files, which send meanwhile; the first hash waits for it."""
+        with self._logging_in():
+            self.store.settle()
+
+    @contextmanager
+    def _logging_in(self) -> Iterator[None]:
+        with self._news:
+            self._verifying += 1
+        try:
+            yield
+        finally:
+            with self._news:
+                self._verifying -= 1
 
     def _finished(self) -> bool:
         totals = self.ledger.totals()
@@ -87,9 +106,10 @@ class TransferLeg:
     def _allot(self, in_flight: set[str]) -> list[tuple[LedgerFile, int]]:
         """Which files start now, and with how many connections.
 
-        Many files waiting: one connection each. Few: they share what is free. Those that wait for no connection
-        (sent, verified) start at once. Connections beyond those that have worked before have to log in: there are never
-        more of them at a time than the store's sshd takes.
+        Those that wait share what is free by their bytes: with one connection each, a large file among many small ones
+        would go on alone at the end, at a connection's 2 MiB per round trip; it rather waits for several. Those that
+        wait for no connection (sent, verified) start at once. Connections beyond those that have worked before have to
+        log in: there are never more of them at a time than the store's sshd takes.
         """
         states = (*WAITING, State.VERIFIED) if self.rules.delete else WAITING
         ready = [file for file in self.ledger.files(*states) if file.path not in in_flight]
@@ -100,13 +120,24 @@ class TransferLeg:
         logging_in = max(0, in_use + self._verifying - self._logged_in)
         free = min(self.rules.connections - in_use, LOGINS_AT_ONCE - logging_in)
         room = 2 * self.rules.connections - len(in_flight) - len(started)
-        while sending and free > 0 and room > 0:
-            file = sending.pop(0)
-            streams = min(max(1, free // (len(sending) + 1)), self._useful_streams(file.size_bytes), free)
+        for file, least in [(file, self._least_streams(file.size_bytes)) for file in sending]:
+            if free <= 0 or room <= 0:
+                break
+            waiting_bytes = sum(file.size_bytes for file in sending)
+            sending.remove(file)
+            if least > free and (in_use or self._verifying):
+                continue  # smaller ones take what is free meanwhile
+            share = round(free * file.size_bytes / max(1, waiting_bytes))
+            streams = min(max(share, least), self._useful_streams(file.size_bytes), free)
             started.append((file, streams))
+            in_use += streams
             free -= streams
             room -= 1
         return started
+
+    def _least_streams(self, size_bytes: int) -> int:
+        most = min(self.rules.connections, LOGINS_AT_ONCE, self._useful_streams(size_bytes))
+        return min(most, max(1, -(-size_bytes // BYTES_OF_A_STREAM)))
 
     def _useful_streams(self, size_bytes: int) -> int:
         if not self.rules.chunked or size_bytes < self.rules.threshold_bytes:
@@ -265,13 +296,8 @@ class TransferLeg:
             self._logged_in = max(self._logged_in, working)
 
     def _verify(self, file: LedgerFile) -> None:
-        with self._news:
-            self._verifying += 1
-        try:
+        with self._logging_in():
             verified = self._ask_hash(file)
-        finally:
-            with self._news:
-                self._verifying -= 1
         if verified is None:
             raise _Mismatch
         self._commit(file, verified)

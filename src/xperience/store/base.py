@@ -65,7 +65,10 @@ class Store(Protocol):
     part_bytes: int | None  # size of a multipart upload's parts; None where there are none
 
     def reach(self) -> None:
-        """Log in and settle what a run needs, before its first file; raises what would stop it."""
+        """Log in, before anything else; raises what would stop a run."""
+
+    def settle(self) -> None:
+        """Find out what sending and verifying need, before the first file is sent; many round trips on a long way."""
 
     def start_send(self, local_root: Path, path: str, *, size_bytes: int, streams: int, group: str) -> JobId:
         """Begin to copy `local_root/path`, over as many connections as `streams` says; returns at once."""

@@ -1,5 +1,6 @@
 """SSH destinations: one remote hash per file, computed by the store."""
 
+import hashlib
 import re
 import secrets
 import threading
@@ -81,13 +82,17 @@ class SshStore(Mover):
         )
 
     def reach(self) -> None:
-        """Make the data root, and find out how a remote hash is had."""
+        """Make the data root."""
+        self._call("operations/mkdir", fs=self.fs, remote="")
+
+    def settle(self) -> None:
+        """Find out how a remote hash is had: seconds on a long way."""
         self.hash_how()
 
     def hash_how(self) -> str:
         """How a remote hash is had; puts, hashes and deletes a probe file the first time.
 
-        It may change `fs`, so it comes before the first copy: another root is another pool of connections.
+        It may change `fs`: what is sent already keeps the connections of the former.
         """
         with self._settling:
             if self._hash_how is None:
@@ -98,9 +103,9 @@ class SshStore(Mover):
         self._call("operations/mkdir", fs=self.fs, remote="")
         name = probe_name()
         content = secrets.token_bytes(1000)
-        self.put_bytes(name, content)
+        expected = hashlib.sha256(content).hexdigest()
+        self.put_bytes(name, content, read_back=False)  # a right hash says as much
         try:
-            expected = self.hash_of(name, download=True)
             for command in HASH_COMMANDS:
                 fs = f'{self._remote},sha256sum_command="{command}":{self._root}'
                 if command == HASH_COMMANDS[0]:

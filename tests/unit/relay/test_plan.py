@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xperience.common.errors import NoSpaceError
+from xperience.common.errors import ConfigurationError, NoSpaceError
 from xperience.common.sizes import GIB
 from xperience.relay.ledger import Ledger
-from xperience.relay.plan import check_scratch, estimate, plan_batches
+from xperience.relay.plan import check_parts, check_scratch, estimate, plan_batches
 from xperience.selection.model import SelectedEpisode, SelectedFile, Selection
 
 
@@ -81,3 +81,11 @@ def test_ten_thousand_files_are_planned_within_two_seconds(tmp_path):
     ledger.load(batches)
     assert len(ledger.files()) == 10_000
     assert time.monotonic() - started < 2
+
+
+def test_a_file_of_too_many_parts_is_refused_with_the_size_that_would_do():
+    selection = repository(1, 10_000 * 2**20 + 1)
+    check_parts(selection, 2 * 2**20)
+    check_parts(selection, None)
+    with pytest.raises(ConfigurationError, match="--chunk-size-mib 2"):
+        check_parts(selection, 2**20)

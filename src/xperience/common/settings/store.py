@@ -36,7 +36,7 @@ class StoreSettings(Settings):
     )
     chunk_parallel: int = setting(8, "Connections of the whole transfer leg.", ge=1, le=64, group="Store")
     chunk_size_mib: int = setting(
-        64, "Byte range that one connection writes (SSH) or part size (S3, at least 5), in MiB.", ge=1, group="Store"
+        16, "Byte range that one connection writes (SSH) or part size (S3, at least 5), in MiB.", ge=1, group="Store"
     )
     chunk_threshold_mib: int = setting(
         64, "Files below this go over one connection (SSH) or in one PUT (S3), in MiB.", ge=1, group="Store"

@@ -1,0 +1,77 @@
+"""A ledger that was damaged, or cannot be written: the right message, and no scratch copy goes that is not verified."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from xperience.relay.ledger import Ledger
+
+LEDGER = "relay_ledger.sqlite"
+
+
+def on_scratch(job) -> dict[str, int]:
+    data = job.scratch / "data"
+    return {str(path.relative_to(data)): path.stat().st_size for path in data.rglob("*") if path.is_file()}
+
+
+def damaged_in_half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def damaged_by_zeros(content: bytes) -> bytes:
+    return content[:4096] + bytes(4096) + content[8192:]
+
+
+@pytest.fixture
+def prefetched(job):
+    """Everything downloaded, nothing sent."""
+    job.run("--legs", "download")
+    assert len(on_scratch(job)) == 12
+    return job
+
+
+@pytest.mark.parametrize("damage", [damaged_in_half, damaged_by_zeros])
+def test_a_damaged_ledger_ends_with_65_keeps_scratch_and_is_rebuilt_without_a_second_download(prefetched, damage):
+    job, place, before = prefetched, prefetched.scratch / LEDGER, on_scratch(prefetched)
+    place.write_bytes(damage(place.read_bytes()))
+    done = job.run(expect=65)
+    assert "ledger is damaged" in done.stderr
+    assert "Move it away" in done.stderr
+    assert on_scratch(job) == before
+    assert job.destination.content() == {}
+    place.rename(job.folder / "moved")
+    served = job.hub.log.served().total_bytes
+    job.run()
+    job.check_whole()
+    assert job.hub.log.served().total_bytes == served
+
+
+def test_a_ledger_that_calls_everything_sent_releases_no_copy_that_the_store_lacks(prefetched):
+    job = prefetched
+    ledger = Ledger(job.scratch / LEDGER)
+    with ledger._transaction() as db:
+        db.execute("UPDATE file SET state = 'sent'")
+    ledger.close()
+    job.run()  # the store is asked for each hash, has none, and every file is sent after all
+    job.check_whole()
+
+
+@pytest.mark.skipif(os.getuid() != 0 or shutil.which("unshare") is None, reason="mounts need root and unshare")
+def test_a_read_only_scratch_is_said_and_nothing_goes(prefetched):
+    job, before = prefetched, on_scratch(prefetched)
+    mount = (
+        f"mount --make-rprivate / && mount --bind {job.scratch} {job.scratch}"
+        f' && mount -o remount,bind,ro {job.scratch} && exec "$@"'
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", mount, "sh", *job.command()], env=job.environment, text=True,
+        capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 78, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "read-only" in done.stderr.lower()
+    assert on_scratch(job) == before
+    job.run()
+    job.check_whole()

@@ -59,10 +59,6 @@ test-e2e: ## Whole relays between a stand-in hub, a real sshd and a real S3 serv
 test-kind: ## The charts on a real cluster of two nodes (kind); KEEP_CLUSTER=1 keeps it for the next run
 	scripts/test kind
 
-.PHONY: test-kind-training
-test-kind-training: environment-train ## Training on two nodes as well, by PyTorchJob and TrainJob: not yet passed as a whole
-	KIND_TRAINING=1 scripts/test kind
-
 .PHONY: test-train
 test-train: ## Training and evaluation of a tiny model on the CPU; installs requirements/train.txt (5 GB) into .venv
 	scripts/test train

@@ -58,9 +58,7 @@ def test_a_trainjob_starts_all_hosts_again_but_not_where_it_was_refused():
     runtime = one(objects, "TrainingRuntime")
     assert one(objects, "TrainJob")["spec"]["runtimeRef"]["name"] == runtime["metadata"]["name"]
     kinds = [item["kind"] for item in objects]
-    assert kinds.index("TrainingRuntime") < kinds.index(
-        "TrainJob"
-    )  # in the order in which Helm makes them
+    assert kinds.index("TrainingRuntime") < kinds.index("TrainJob")  # in the order in which Helm makes them
     assert one(objects, "TrainJob")["spec"]["trainer"] == {"numNodes": 2}  # else its pods get no rendezvous
     jobset = runtime["spec"]["template"]["spec"]
     assert jobset["failurePolicy"]["maxRestarts"] == 3

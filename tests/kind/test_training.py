@@ -32,7 +32,7 @@ TINY = merged(TRAIN_VALUES, {"trainer": {"workers": 1}})
 POST_TRAINING = {"stage": "post-training", "model": {"path": "models/tiny-nano"}}
 SETTINGS = {
     "dtype": "float32", "pack_tokens": 1024, "packs_per_step": 2, "loader_workers": 0, "checkpoint_every_steps": 2,
-    "validate_every_steps": 1000, "warm_up_steps": 2, "epochs": 40, "learning_rate": 0.001, "patience": 0,
+    "validate_every_steps": 1000, "warm_up_steps": 2, "epochs": 12, "learning_rate": 0.001, "patience": 0,
 }  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def ended(cluster: Cluster, kind: str, job: str, seconds: float = 300) -> str:
     ends = {"Succeeded", "Complete", "Failed"}
 
     def look() -> str:
-        conditions = cluster.get(kind, job)["status"].get("conditions", [])
+        conditions = cluster.get(kind, job).get("status", {}).get("conditions", [])
         return next((one["type"] for one in conditions if one["status"] == "True" and one["type"] in ends), "")
 
     try:
@@ -224,6 +224,25 @@ def test_cosmos_compatibility_is_shown_on_a_real_pod(records):
     record = json.loads((SHARED / "evidence" / "cosmos3_nano_compatibility.json").read_text())
     assert record["levels"]["L0"] == "pass"
     assert record["required_levels"] == ["L0"]
+
+
+def test_cosmos_is_post_trained_on_two_nodes_once_its_gates_pass(records):
+    from xperience.cosmos3_nano.tiny import write_tiny_base
+
+    for place in write_tiny_base(SHARED / "models" / "tiny-nano").rglob("*.safetensors"):
+        place.chmod(0o644)
+    settings = {
+        "dtype": "float32", "samples_per_step": 2, "grid_samples": 1, "warm_up_steps": 1, "checkpoint_every_steps": 2,
+    }  # fmt: skip
+    job = cosmos(records, "post-training", POST_TRAINING, {"trainer": {"workers": 2}, "settings": settings})
+    assert ended(records, "pytorchjob", job) == "Succeeded"
+    assert len({pod["spec"]["nodeName"] for pod in workers(records, "post-training").values()}) == 2
+    record = json.loads((SHARED / "evidence" / "cosmos3_nano_post_training.json").read_text())
+    compatibility = json.loads((SHARED / "evidence" / "cosmos3_nano_compatibility.json").read_text())
+    assert record["inputs"]["compatibility"] == compatibility["content_sha256"]
+    assert record["parts"]["generator"]["steps"] > 2
+    log = records.kubectl("logs", f"{job}-worker-0", "-c", "pytorch")
+    assert any(json.loads(line).get("processes") == 2 for line in log.splitlines() if line.startswith("{"))
 
 
 def test_the_same_pod_trains_as_a_trainjob(windows):

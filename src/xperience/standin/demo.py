@@ -16,7 +16,7 @@ from xperience.prepare.replace import ReplacementPlan
 from xperience.selection.algorithm import Parameters, select
 from xperience.selection.document import PinnedSelection
 from xperience.standin.demo_commands import EVIDENCE, Demo
-from xperience.standin.demo_training import train_and_evaluate
+from xperience.standin.demo_training import COSMOS_EVALUATION, cosmos, train_and_evaluate
 from xperience.standin.episodes import write_repository
 from xperience.standin.genuine import damage_in_place
 from xperience.standin.hub import StandinHub
@@ -54,6 +54,7 @@ def run_demo(keep: Path | None, *, with_training: bool) -> None:
         _review(demo, ssh.root / "xperience")
         if with_training:
             train_and_evaluate(demo, ssh.root / "xperience")
+            cosmos(demo, ssh.root / "xperience")
         _report(demo, with_training=with_training)
         _relay_to_s3(demo, s3)
         _compare(folder / "hub", ssh.root / "xperience", folder / second)
@@ -143,10 +144,10 @@ def _review(demo: Demo, root: Path) -> None:
 
 
 def _report(demo: Demo, *, with_training: bool) -> None:
-    evaluation = ("--run", "qwen3-omni") if with_training else ()
+    evaluation = ("--run", "qwen3-omni", "--cosmos", COSMOS_EVALUATION) if with_training else ()
     demo.call(
-        "report", "--evidence", EVIDENCE, "--for", "train", "--relay-json", "relay-ssh/relay_summary.json", *evaluation,
-        "--output", f"{EVIDENCE}/report.html",
+        "report", "--evidence", EVIDENCE, "--for", "release" if with_training else "train", "--relay-json",
+        "relay-ssh/relay_summary.json", *evaluation, "--output", f"{EVIDENCE}/report.html",
     )  # fmt: skip
 
 

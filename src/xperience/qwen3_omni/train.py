@@ -21,12 +21,14 @@ from xperience.training import checkpoint, journal
 from xperience.training.answers import answer_loss
 from xperience.training.group import Group, bare, replicate
 from xperience.training.journal import Journal
-from xperience.training.loop import Run, learning_rate
+from xperience.training.loop import Run
 from xperience.training.seeds import seed_of
 
 
 class QwenRun(Run):
     """Model, optimiser and plan of one run. Weights of a thinker on the meta device are read from `settings.base`."""
+
+    settings: Qwen3OmniTrainSettings
 
     def __init__(
         self, settings: Qwen3OmniTrainSettings, thinker: Any, tokenizer: Any, train: Samples, val: Samples, group: Group
@@ -84,22 +86,6 @@ class QwenRun(Run):
     def length(self) -> int:
         """Steps of the plan."""
         return len(self.steps)
-
-    @property
-    def checkpoint_every_steps(self) -> int:
-        """Steps between two checkpoints."""
-        return self.settings.checkpoint_every_steps
-
-    @property
-    def clip_norm(self) -> float:
-        """Longest gradient."""
-        return self.settings.clip_norm
-
-    def rate(self, number: int) -> float:
-        """The learning rate of a step."""
-        return learning_rate(
-            number, self.length, highest=self.settings.learning_rate, warm_up_steps=self.settings.warm_up_steps
-        )
 
     def begin(self, first: int) -> None:
         """Start the loader at a step; rank 0 says what is trained."""

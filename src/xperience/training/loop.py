@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -36,9 +36,34 @@ def learning_rate(step: int, steps: int, *, highest: float, warm_up_steps: int) 
     return highest * (LEAST_RATE + (1 - LEAST_RATE) * (1 + math.cos(math.pi * share)) / 2)
 
 
+class Pace(Protocol):
+    """The settings that the loop itself goes by."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Highest learning rate."""
+        ...
+
+    @property
+    def warm_up_steps(self) -> int:
+        """Steps until it is reached."""
+        ...
+
+    @property
+    def clip_norm(self) -> float:
+        """Longest gradient."""
+        ...
+
+    @property
+    def checkpoint_every_steps(self) -> int:
+        """Steps between two checkpoints."""
+        ...
+
+
 class Run(ABC):
     """Model, optimiser and plan of one run; `state` is what a checkpoint keeps beside their weights."""
 
+    settings: Pace
     model: Any
     parameters: list[torch.nn.Parameter]
     optimizer: torch.optim.Optimizer
@@ -51,10 +76,6 @@ class Run(ABC):
     @abstractmethod
     def length(self) -> int:
         """Steps of the plan."""
-
-    @abstractmethod
-    def rate(self, number: int) -> float:
-        """The learning rate of a step."""
 
     @abstractmethod
     def begin(self, first: int) -> None:
@@ -79,15 +100,10 @@ class Run(ABC):
     def finish(self) -> None:
         """Write what was learnt; all ranks call it."""
 
-    @property
-    @abstractmethod
-    def checkpoint_every_steps(self) -> int:
-        """Steps between two checkpoints."""
-
-    @property
-    @abstractmethod
-    def clip_norm(self) -> float:
-        """Longest gradient."""
+    def rate(self, number: int) -> float:
+        """The learning rate of a step."""
+        pace = self.settings
+        return learning_rate(number, self.length, highest=pace.learning_rate, warm_up_steps=pace.warm_up_steps)
 
     @property
     def impatient(self) -> bool:
@@ -98,7 +114,7 @@ class Run(ABC):
         """One optimiser step; returns the loss of all ranks and the norm of the gradient."""
         self.model.train()
         total = self.losses(number)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         for options in self.optimizer.param_groups:
             options["lr"] = self.rate(number) * options.get("factor", 1.0)
         self.optimizer.step()
@@ -138,7 +154,7 @@ def train(run: Run, stop: Callable[[], bool]) -> Outcome:
             _tell(run, told, number, loss, norm, time.monotonic() - started)
         last = number + 1 == run.length
         run.judge(number + 1, told, last=last)
-        if last or run.impatient or (number + 1) % run.checkpoint_every_steps == 0:
+        if last or run.impatient or (number + 1) % run.settings.checkpoint_every_steps == 0:
             run.save()
     run.finish()
     return Outcome(False, int(run.state["step"]), run.state.get("best_loss"), why)

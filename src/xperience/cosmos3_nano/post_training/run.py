@@ -14,7 +14,7 @@ from xperience.cosmos3_nano.post_training.record import GRID, GridLosses, PartRu
 from xperience.training import journal
 from xperience.training.group import Group
 from xperience.training.journal import Journal, code_sha256
-from xperience.training.loop import Run, learning_rate
+from xperience.training.loop import Run
 
 # Settings that say where and how fast, not what comes out; the number of processes is not one of the others either.
 ELSEWHERE = frozenset(
@@ -25,6 +25,8 @@ ELSEWHERE = frozenset(
 
 class NanoRun(Run):
     """A run of one part; `state["base"]` are the base model's losses on the grid, measured before the first step."""
+
+    settings: Cosmos3NanoTrainSettings
 
     def __init__(self, settings: Cosmos3NanoTrainSettings, start: Start, group: Group, *data: str) -> None:
         if settings.samples_per_step % group.world:
@@ -39,22 +41,6 @@ class NanoRun(Run):
         parts = [start.inputs["records"], start.model_sha256, *data, code_sha256(__file__), made_by]
         self.fingerprint = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         self.state: dict[str, Any] = {"step": 0, "base": None, "last": None, "fingerprint": self.fingerprint}
-
-    @property
-    def checkpoint_every_steps(self) -> int:
-        """Steps between two checkpoints."""
-        return self.settings.checkpoint_every_steps
-
-    @property
-    def clip_norm(self) -> float:
-        """Longest gradient."""
-        return self.settings.clip_norm
-
-    def rate(self, number: int) -> float:
-        """The learning rate of a step."""
-        return learning_rate(
-            number, self.length, highest=self.settings.learning_rate, warm_up_steps=self.settings.warm_up_steps
-        )
 
     def begin(self, first: int) -> None:
         """Measure the base model on the grid: before the first step the adapter adds nothing."""

@@ -29,6 +29,7 @@ from xperience.cosmos3_nano.compatibility.subject import Subject
 from xperience.cosmos3_nano.export import export
 from xperience.cosmos3_nano.identity import model_sha256
 from xperience.cosmos3_nano.sample import staged_samples
+from xperience.cosmos3_nano.tiers import CANVASES, tier_size
 from xperience.cosmos3_nano.tiny import tiny_pipeline
 from xperience.gates.bundle import CompatibilityView
 
@@ -147,6 +148,18 @@ def test_row_5_finds_exchanged_colours_and_other_frames(subject):
 def test_row_5_finds_pictures_that_are_not_scaled(subject, monkeypatch):
     monkeypatch.setattr(data, "for_pipeline", list)
     fails(data.preprocess_video(subject), "not from -1 to 1")
+
+
+@pytest.mark.parametrize("tier", sorted(CANVASES))
+@pytest.mark.parametrize("size", [(512, 512), (480, 854), (300, 200), (1080, 1920)])
+def test_a_tier_has_the_pipelines_canvas_and_content(subject, tier, size):
+    frames = [np.zeros((*size, 3), np.float32)] * 5
+    pixels, told, height, width = subject.pipeline._prepare_action_video_conditioning(
+        frames, tier, 5, "cpu", torch.float32
+    )
+    found = tier_size(tier, *size, frames=(5,))
+    assert found.canvas == (height, width) == tuple(pixels.shape[-2:])
+    assert found.content == (int(told[2]), int(told[3]))
 
 
 def test_row_6_finds_statistics_that_do_not_fit(subject):

@@ -34,14 +34,6 @@ from xperience.gates.cosmos import cosmos_results
 pytestmark = pytest.mark.timeout(1200)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Records of a train and a test episode, and a model."""

@@ -26,21 +26,12 @@ from xperience.cosmos3_nano.export import export
 from xperience.cosmos3_nano.generator import draw, load_pipeline
 from xperience.cosmos3_nano.identity import model_sha256
 from xperience.cosmos3_nano.sample import staged_samples
-from xperience.cosmos3_nano.tiers import CANVASES, tier_size
 from xperience.cosmos3_nano.tiny import tiny_pipeline, write_tiny_base
 from xperience.gates.bundle import Bundle, CompatibilityView, PostTrainingView
 from xperience.gates.later import cosmos_compatibility
 from xperience.selection.document import PinnedFile, RepositorySelection
 
 pytestmark = pytest.mark.timeout(1800)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -256,18 +247,6 @@ def test_a_tiny_model_in_a_folder_is_never_taken_for_real_weights(staged, tmp_pa
     assert cosmos_compatibility(Bundle({"compatibility": view})).status == "fail"
     run = PostTrainingView(inputs={"compatibility": view.content_sha256}, model_sha256="b" * 64)
     assert cosmos_compatibility(Bundle({"compatibility": view, "post_training": run})).status == "fail"
-
-
-@pytest.mark.parametrize("tier", sorted(CANVASES))
-@pytest.mark.parametrize("size", [(512, 512), (480, 854), (300, 200), (1080, 1920)])
-def test_a_tier_has_the_pipelines_canvas_and_content(subject, tier, size):
-    frames = [np.zeros((*size, 3), np.float32)] * 5
-    pixels, told, height, width = subject.pipeline._prepare_action_video_conditioning(
-        frames, tier, 5, "cpu", torch.float32
-    )
-    found = tier_size(tier, *size, frames=(5,))
-    assert found.canvas == (height, width) == tuple(pixels.shape[-2:])
-    assert found.content == (int(told[2]), int(told[3]))
 
 
 def test_a_model_is_known_by_its_weights_wherever_it_was_loaded_from(staged):

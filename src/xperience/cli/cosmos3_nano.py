@@ -51,7 +51,7 @@ def export_records(settings: Cosmos3NanoExportSettings) -> None:
 
 @command(app, "check", Cosmos3NanoCheckSettings)
 def check_compatibility(settings: Cosmos3NanoCheckSettings) -> None:
-    """Run L0: the tiny random model of Nano's architecture over staged clips, 21 rows; 77 where a row fails."""
+    """Run L0, a tiny random model over staged clips, and L1 on real weights if asked; 21 rows, 77 where one fails."""
     from xperience.cosmos3_nano.compatibility.run import check
 
     configure_log(settings.log_format, settings.log_level)

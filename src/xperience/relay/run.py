@@ -14,6 +14,7 @@ from xperience.common.shards import shard_of
 from xperience.common.sizes import GIB, MIB
 from xperience.common.transfer import MANIFEST_NAME, TransferManifest, TransferredEpisode
 from xperience.hub.client import Hub
+from xperience.relay.connections import TransferRules
 from xperience.relay.download_leg import DownloadLeg, DownloadRules
 from xperience.relay.events import Events
 from xperience.relay.ledger import ARRIVED, Ledger, State
@@ -23,7 +24,7 @@ from xperience.relay.plan import Batch, check_parts, check_scratch, plan_batches
 from xperience.relay.progress import ETA, FILES, Progress
 from xperience.relay.scratch import Budget, Scratch
 from xperience.relay.summary import RelaySummary, Status, summarise
-from xperience.relay.transfer_leg import TransferLeg, TransferRules
+from xperience.relay.transfer_leg import TransferLeg
 from xperience.relay.verify import read_parts, rebuild
 from xperience.selection.model import Selection
 from xperience.selection.shards import share_of

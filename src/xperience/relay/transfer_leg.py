@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from xperience.common.errors import BadDataError, StoppedError, TryAgainError, UnavailableError, XperienceError
 from xperience.hub.digests import digest_file
 from xperience.relay import locks
+from xperience.relay.connections import LOGINS_AT_ONCE, TransferRules, share
 from xperience.relay.events import Events
 from xperience.relay.ledger import ARRIVED, Ledger, LedgerFile, State
 from xperience.relay.progress import Progress
@@ -17,27 +17,7 @@ from xperience.relay.scratch import Scratch
 from xperience.store.base import Expected, JobId, Phase, Store, Verified
 
 WAITING = (State.DOWNLOADED, State.SENDING, State.SENT)
-# sshd's default MaxStartups drops logins from the tenth unauthenticated connection on.
-LOGINS_AT_ONCE = 8
-# However many files wait, a large one gets a connection for each of these: at 200 ms one takes 50 s for it.
-BYTES_OF_A_STREAM = 512 << 20
 POLL_SECONDS = (0.05, 0.5)  # of a job: short for short ones, at most this for long ones
-
-
-@dataclass(frozen=True, slots=True)
-class TransferRules:
-    """Connections of the whole leg, the byte range that makes one worth it, tries of one file in a row.
-
-    `alone_wait_seconds`: how long a leg that runs alone waits for the other; None where both run.
-    """
-
-    connections: int
-    range_bytes: int
-    threshold_bytes: int
-    chunked: bool
-    retries: int
-    delete: bool
-    alone_wait_seconds: float | None
 
 
 class TransferLeg:
@@ -106,10 +86,8 @@ class TransferLeg:
     def _allot(self, in_flight: set[str]) -> list[tuple[LedgerFile, int]]:
         """Which files start now, and with how many connections.
 
-        Those that wait share what is free by their bytes: with one connection each, a large file among many small ones
-        would go on alone at the end, at a connection's 2 MiB per round trip; it rather waits for several. Those that
-        wait for no connection (sent, verified) start at once. Connections beyond those that have worked before have to
-        log in: there are never more of them at a time than the store's sshd takes.
+        Those that wait for no connection (sent, verified) start at once. Connections beyond those that have worked
+        before have to log in: there are never more of them at a time than the store's sshd takes.
         """
         states = (*WAITING, State.VERIFIED) if self.rules.delete else WAITING
         ready = [file for file in self.ledger.files(*states) if file.path not in in_flight]
@@ -120,29 +98,7 @@ class TransferLeg:
         logging_in = max(0, in_use + self._verifying - self._logged_in)
         free = min(self.rules.connections - in_use, LOGINS_AT_ONCE - logging_in)
         room = 2 * self.rules.connections - len(in_flight) - len(started)
-        for file, least in [(file, self._least_streams(file.size_bytes)) for file in sending]:
-            if free <= 0 or room <= 0:
-                break
-            waiting_bytes = sum(file.size_bytes for file in sending)
-            sending.remove(file)
-            if least > free and (in_use or self._verifying):
-                continue  # smaller ones take what is free meanwhile
-            share = round(free * file.size_bytes / max(1, waiting_bytes))
-            streams = min(max(share, least), self._useful_streams(file.size_bytes), free)
-            started.append((file, streams))
-            in_use += streams
-            free -= streams
-            room -= 1
-        return started
-
-    def _least_streams(self, size_bytes: int) -> int:
-        most = min(self.rules.connections, LOGINS_AT_ONCE, self._useful_streams(size_bytes))
-        return min(most, max(1, -(-size_bytes // BYTES_OF_A_STREAM)))
-
-    def _useful_streams(self, size_bytes: int) -> int:
-        if not self.rules.chunked or size_bytes < self.rules.threshold_bytes:
-            return 1
-        return max(1, -(-size_bytes // self.rules.range_bytes))
+        return started + share(sending, self.rules, free=free, room=room, idle=not in_use and not self._verifying)
 
     def _check_that_somebody_downloads(self, busy: bool) -> None:
         if self.rules.alone_wait_seconds is None:

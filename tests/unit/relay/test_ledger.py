@@ -7,7 +7,8 @@ import pytest
 
 from xperience.common.errors import BadDataError, ConfigurationError, StoppedError, TryAgainError
 from xperience.relay import locks
-from xperience.relay.ledger import TABLES, Ledger, State
+from xperience.relay.ledger import Ledger, State
+from xperience.relay.ledger_tables import TABLES
 from xperience.relay.plan import Batch, plan_batches
 from xperience.selection.model import SelectedFile, Selection
 

@@ -2,12 +2,13 @@ import threading
 
 import pytest
 
+from xperience.relay.connections import TransferRules
 from xperience.relay.events import Events
 from xperience.relay.ledger import Ledger, State
 from xperience.relay.plan import plan_batches
 from xperience.relay.progress import Progress
 from xperience.relay.scratch import Scratch
-from xperience.relay.transfer_leg import TransferLeg, TransferRules
+from xperience.relay.transfer_leg import TransferLeg
 from xperience.selection.model import SelectedFile, Selection
 
 MIB = 1 << 20

@@ -1,0 +1,63 @@
+"""How the files that wait share the connections of the transfer leg."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xperience.relay.ledger import LedgerFile
+
+# sshd's default MaxStartups drops logins from the tenth unauthenticated connection on.
+LOGINS_AT_ONCE = 8
+# However many files wait, a large one gets a connection for each of these: at 200 ms one takes 50 s for it.
+BYTES_OF_A_STREAM = 512 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRules:
+    """Connections of the whole leg, the byte range that makes one worth it, tries of one file in a row.
+
+    `alone_wait_seconds`: how long a leg that runs alone waits for the other; None where both run.
+    """
+
+    connections: int
+    range_bytes: int
+    threshold_bytes: int
+    chunked: bool
+    retries: int
+    delete: bool
+    alone_wait_seconds: float | None
+
+
+def share(
+    sending: Sequence[LedgerFile], rules: TransferRules, *, free: int, room: int, idle: bool
+) -> list[tuple[LedgerFile, int]]:
+    """Which files start now, in their order, and with how many of the `free` connections; at most `room` files.
+
+    They share by their bytes: with one connection each, a large file among many small ones would go on alone at the
+    end, at a connection's 2 MiB per round trip. Such a one rather waits for several, unless nothing else runs (`idle`).
+    """
+    started: list[tuple[LedgerFile, int]] = []
+    waiting_bytes = sum(file.size_bytes for file in sending)
+    for file in sending:
+        if free <= 0 or len(started) >= room:
+            break
+        least = least_streams(file.size_bytes, rules)
+        if least <= free or (idle and not started):
+            wanted = max(least, round(free * file.size_bytes / max(1, waiting_bytes)))
+            streams = min(wanted, useful_streams(file.size_bytes, rules), free)
+            started.append((file, streams))
+            free -= streams
+        waiting_bytes -= file.size_bytes  # smaller ones take what is free while one waits
+    return started
+
+
+def least_streams(size_bytes: int, rules: TransferRules) -> int:
+    """Connections below which a file rather waits."""
+    most = min(rules.connections, LOGINS_AT_ONCE, useful_streams(size_bytes, rules))
+    return min(most, max(1, -(-size_bytes // BYTES_OF_A_STREAM)))
+
+
+def useful_streams(size_bytes: int, rules: TransferRules) -> int:
+    """Connections that have a range to send."""
+    if not rules.chunked or size_bytes < rules.threshold_bytes:
+        return 1
+    return max(1, -(-size_bytes // rules.range_bytes))

@@ -46,7 +46,8 @@ def write_page(page: Path, kept: Path, names: Sequence[str], ways: Mapping[str, 
             for d in found.values()
         }
     )
-    text.append("\n## Machine\n\n" + "\n".join(machines))
+    commands = sorted({f"* `{d['command']}`" for d in found.values()})
+    text.append("\n## Machine and commands\n\n" + "\n".join([*machines, *commands] or ["Nothing is measured yet."]))
     write_atomic(page, "\n".join(text) + "\n")
 
 

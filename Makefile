@@ -22,7 +22,7 @@ demo: $(READY) rclone sshd ## The whole way on this machine: 16 synthetic episod
 	$(BIN)/xperience demo
 
 .PHONY: demo-train
-demo-train: environment-train rclone sshd ## The same, then windows, training of a tiny model and its evaluation (torch, 5 GB)
+demo-train: environment-train rclone sshd ## The same, then windows, a tiny model trained and evaluated, and Cosmos3-Nano (torch, 5 GB)
 	$(BIN)/xperience demo --train
 
 .PHONY: rclone

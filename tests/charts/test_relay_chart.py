@@ -166,7 +166,7 @@ def test_the_sidecars_configuration_is_the_one_that_the_relay_would_write_itself
     assert rendered == options(sftp_config(target, **paths))
     rendered = options(one(render("relay", S3), "ConfigMap", "rclone")["data"]["rclone.conf"])
     target = S3Target("training", "xperience", "https://s3.example", "us-east-1")
-    own = options(s3_config(target, provider="Minio", threshold_bytes=64 << 20, part_bytes=64 << 20))
+    own = options(s3_config(target, provider="Minio", threshold_bytes=64 << 20, part_bytes=16 << 20))
     sizes = {"chunk_size": "16Mi", "upload_cutoff": "64Mi"}
     assert rendered == own | sizes
     assert own["chunk_size"] == f"{16 << 20}B"

@@ -198,6 +198,7 @@ know by name, so that the job would come first, which the webhook refuses: in a 
 {{- define "common.trainer.trainjob" -}}
 apiVersion: v1
 kind: List
+metadata: {name: {{ .name }}}
 items:
   - {{- include "common.trainer.runtime" . | nindent 4 }}
 ---

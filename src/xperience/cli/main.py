@@ -10,6 +10,7 @@ from xperience.cli import (
     cosmos3_nano,
     demo,
     doctor,
+    examples,
     gates,
     prepare,
     prepare_content,
@@ -67,6 +68,9 @@ def callback() -> None:
 def print_version() -> None:
     """Print the version."""
     typer.echo(__version__)
+
+
+examples.add_to(app)
 
 
 def report(error: XperienceError) -> int:

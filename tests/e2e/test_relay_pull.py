@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import BOTH_STORES, Job, sha256
 
-from xperience.common.transfer import MANIFEST_NAME
+from xperience.common.transfer import MANIFEST_NAME, TransferManifest
 
 
 def pull(job: Job, root: Path, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess:
@@ -100,6 +100,20 @@ def test_bytes_that_are_not_the_manifests_never_get_their_name(job, tmp_path):
     job.destination.put(path, good)
     pull(job, root)
     check_whole(job, root)
+
+
+@pytest.mark.parametrize("path", ["../escaped.bin", "/escaped.bin", "session-1/../../escaped.bin"])
+@pytest.mark.parametrize("destination", ["ssh"], indirect=True)
+def test_a_manifest_that_leads_out_of_the_data_root_is_not_followed(job, tmp_path, path):
+    job.run()
+    manifest = TransferManifest.read(job.destination.root / MANIFEST_NAME)
+    hostile = manifest.files[0].model_copy(update={"path": path})
+    manifest.model_copy(update={"files": [hostile, *manifest.files[1:]]}).write(job.destination.root / MANIFEST_NAME)
+    done = pull(job, tmp_path / "data", expect=65)
+    assert "unsafe-path" in done.stderr
+    assert not list(tmp_path.rglob("escaped.bin"))
+    assert not Path("/escaped.bin").exists()
+    assert not content(tmp_path / "data")
 
 
 def test_a_store_without_manifest_is_not_pulled(job, tmp_path):

@@ -1,5 +1,6 @@
 """What of the generator trains: LoRA on its attention, and the rows of the action heads of one domain."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -85,8 +86,18 @@ def save(network: Any, folder: Path, domain_id: int) -> None:
     for config in network.peft_config.values():
         config.target_modules = sorted(config.target_modules)  # a set would give the file another order each time
     network.save_lora_adapter(folder, adapter_name=ADAPTER)
+    _sort_header(folder / ADAPTER_FILE)
     of_domain = {name: weight[domain_id].detach().float().cpu().clone() for name, weight in head_weights(network)}
     save_file(of_domain, folder / HEADS_FILE, metadata={"domain_id": str(domain_id)})
+
+
+def _sort_header(path: Path) -> None:
+    """Sort the keys of a safetensors header: its library writes metadata in another order in each process."""
+    raw = path.read_bytes()
+    end = 8 + int.from_bytes(raw[:8], "little")
+    header = json.dumps(json.loads(raw[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    path.write_bytes(len(header).to_bytes(8, "little") + header + raw[end:])
 
 
 def domain_of(folder: Path) -> int:

@@ -23,6 +23,7 @@ from xperience.relay.locks import hold_leg
 from xperience.relay.plan import plan_batches
 from xperience.relay.progress import Progress
 from xperience.selection.model import SelectedFile, Selection
+from xperience.selection.refusals import check_paths
 from xperience.selection.shards import share_of
 from xperience.store.base import Phase, Store
 
@@ -57,7 +58,15 @@ class Pull:
                 "the store has no transfer manifest", where=f"{self.store.target}/{MANIFEST_NAME}",
                 why="it is written last, so the relay has not ended", fix="Run the relay to its end first.",
             )  # fmt: skip
-        manifest = TransferManifest.parse(raw, where=f"{self.store.target}/{MANIFEST_NAME}")
+        place = f"{self.store.target}/{MANIFEST_NAME}"
+        manifest = TransferManifest.parse(raw, where=place)
+        try:
+            check_paths(file.path for file in manifest.files)
+        except BadDataError as error:
+            raise BadDataError(
+                "the store's manifest is not to be followed", where=place, why=str(error),
+                fix="No relay writes such a path: find out who did.",
+            ) from error  # fmt: skip
         self.folder.mkdir(parents=True, exist_ok=True)
         with hold_leg(self.folder, "download", wait_seconds=90.0, stop=self.stop):
             self.ledger = Ledger(self.folder / "ledger.sqlite")

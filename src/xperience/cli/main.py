@@ -1,6 +1,7 @@
 """The `xperience` command: its groups, and the one place where an error becomes a message and an exit code."""
 
 import errno
+import resource
 import sys
 
 import typer
@@ -92,6 +93,8 @@ def error_of_disk(error: OSError) -> XperienceError | None:
 
 def main() -> None:
     """Run a command; exit with its code."""
+    # A core file would hold the hub's token and the store's keys; what is started from here inherits it.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         app()
     except SystemExit as ended:

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -47,6 +50,12 @@ def test_a_flag_wins_over_a_variable_and_ours_over_the_plans(seen):
 def test_a_value_out_of_range_names_its_flag(seen):
     with pytest.raises(UsageError, match="--chunk-parallel"):
         seen("--chunk-parallel", "0")
+
+
+def test_no_command_leaves_a_core_file():
+    asks = "import resource, xperience.cli.main as m\ntry: m.main()\nfinally: print(resource.getrlimit(4))"
+    done = subprocess.run([sys.executable, "-c", asks, "version"], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "(0, 0)"
 
 
 def test_no_setting_is_a_secret():

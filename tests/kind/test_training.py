@@ -32,7 +32,7 @@ TINY = merged(TRAIN_VALUES, {"trainer": {"workers": 1}})
 POST_TRAINING = {"stage": "post-training", "model": {"path": "models/tiny-nano"}}
 SETTINGS = {
     "dtype": "float32", "pack_tokens": 1024, "packs_per_step": 2, "loader_workers": 0, "checkpoint_every_steps": 2,
-    "validate_every_steps": 1000, "warm_up_steps": 2, "epochs": 12, "learning_rate": 0.001, "patience": 0,
+    "validate_every_steps": 1000, "warm_up_steps": 2, "epochs": 6, "learning_rate": 0.001, "patience": 0,
 }  # fmt: skip
 
 

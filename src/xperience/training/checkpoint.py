@@ -15,7 +15,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from xperience.common.errors import RefusedError
-from xperience.common.files import sync_folder, write_atomic
+from xperience.common.files import replaced_folder, sync_folder, write_atomic
 from xperience.training.group import Group
 
 MARKER = "checkpoint.json"
@@ -83,13 +83,9 @@ def export_adapter(folder: Path, model: Any, *, group: Group, bare: Any) -> None
     options = StateDictOptions(ignore_frozen_params=True, strict=False, full_state_dict=True, cpu_offload=True)
     weights: dict[str, torch.Tensor] = get_model_state_dict(model, options=options)
     if group.rank == 0:
-        temporary = folder.with_name(f"{folder.name}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
         plain = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
         for config in bare.peft_config.values():
             config.target_modules = sorted(config.target_modules)  # a set would give the file another order each time
-        bare.save_pretrained(temporary, state_dict=plain)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-        sync_folder(folder.parent)
+        with replaced_folder(folder) as temporary:
+            bare.save_pretrained(temporary, state_dict=plain)
     group.barrier()

@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from xperience.common.files import git_blob_sha1_of_file, sha256_of_file, write_atomic
+from xperience.common.files import git_blob_sha1_of_file, replaced_folder, sha256_of_file, write_atomic
 from xperience.common.sizes import human_bytes, human_seconds
 
 
@@ -41,3 +41,18 @@ def test_sizes_read_as_the_plan_writes_them(count, text):
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (61, "1:01"), (3600, "1:00:00"), (36061, "10:01:01")])
 def test_durations_read_as_clocks(seconds, text):
     assert human_seconds(seconds) == text
+
+
+def test_a_folder_is_replaced_when_it_is_whole_and_not_before(tmp_path):
+    folder = tmp_path / "adapter"
+    with replaced_folder(folder) as temporary:
+        (temporary / "old").write_text("old")
+    with pytest.raises(RuntimeError), replaced_folder(folder) as temporary:
+        (temporary / "new").write_text("half")
+        raise RuntimeError
+    assert [place.name for place in folder.iterdir()] == ["old"]
+    with replaced_folder(folder) as temporary:
+        assert not list(temporary.iterdir())
+        (temporary / "new").write_text("new")
+    assert [place.name for place in tmp_path.iterdir()] == ["adapter"]
+    assert [place.name for place in folder.iterdir()] == ["new"]

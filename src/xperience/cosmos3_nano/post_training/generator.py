@@ -1,12 +1,11 @@
 """The generator's run: LoRA and one domain's rows of the action heads, by rectified flow on cached latents."""
 
-import shutil
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from xperience.common.errors import ConfigurationError
-from xperience.common.files import sync_folder
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoTrainSettings
 from xperience.cosmos3_nano import lora
 from xperience.cosmos3_nano.flow import Example, loss_at
@@ -41,7 +40,7 @@ class GeneratorRun(NanoRun):
         self, settings: Cosmos3NanoTrainSettings, start: Start, pipeline: Any, train: Clips, val: Clips, group: Group
     ) -> None:
         super().__init__(settings, start, group, train.content_sha256, val.content_sha256)
-        self.pipeline, self.train, self.val = pipeline, train, val
+        self.pipeline, self.train, self.val, self.facts = pipeline, train, val, train.facts
         network = pipeline.transformer
         torch.manual_seed(settings.seed)
         trained = lora.add_adapter(
@@ -65,11 +64,6 @@ class GeneratorRun(NanoRun):
         self.grid = grid_of(val, settings.grid_samples)
         if settings.shuffle_actions and len(train.facts) < 2:
             raise ConfigurationError("no other clip to take actions of", where="--shuffle-actions")
-
-    @property
-    def length(self) -> int:
-        """Steps of the plan."""
-        return len(self.steps)
 
     def losses(self, number: int) -> float:
         """The mean over the clips of a step; each clip at a noise of its own."""
@@ -123,18 +117,6 @@ class GeneratorRun(NanoRun):
         )  # fmt: skip
         return found, controllability(self.grid, base, adapter)
 
-    def trained_on(self) -> tuple[list[str], list[str]]:
-        """Of the clips of train."""
-        facts = self.train.facts
-        return sorted({fact.session for fact in facts}), sorted({fact.episode for fact in facts})
-
-    def export(self) -> None:
-        """Adapter and heads, whole, under a temporary name first."""
-        folder = self.output / "adapter"
-        temporary = folder.with_name("adapter.tmp")
-        for left in (temporary, folder):
-            shutil.rmtree(left, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        lora.save(self.pipeline.transformer, temporary, self.train.domain_id)
-        temporary.rename(folder)
-        sync_folder(folder.parent)
+    def write_adapter(self, folder: Path) -> None:
+        """Adapter and heads."""
+        lora.save(self.pipeline.transformer, folder, self.train.domain_id)

@@ -1,13 +1,12 @@
 """The reasoner's run: LoRA on its text tower, on the answers of the two text tasks."""
 
 import re
-import shutil
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from xperience.common.errors import ConfigurationError
-from xperience.common.files import sync_folder
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoTrainSettings
 from xperience.cosmos3_nano.post_training.grid import Compared, Controllability, compared, dealt, evenly
 from xperience.cosmos3_nano.post_training.plan import plan_steps
@@ -52,7 +51,7 @@ class ReasonerRun(NanoRun):
         group: Group,
     ) -> None:  # fmt: skip
         super().__init__(settings, start, group, train.content_sha256, val.content_sha256)
-        self.train, self.val = train, val
+        self.train, self.val, self.facts = train, val, train.facts
         torch.manual_seed(settings.seed)
         adapted = add_adapter(reasoner.model, rank=settings.lora_rank, alpha=settings.lora_alpha)
         if settings.recompute:
@@ -66,11 +65,6 @@ class ReasonerRun(NanoRun):
         )  # fmt: skip
         by_task = [[n for n, fact in enumerate(val.facts) if fact.task == task] for task in TEXT_TASKS]
         self.grid = [number for numbers in by_task for number in evenly(numbers, settings.grid_samples)]
-
-    @property
-    def length(self) -> int:
-        """Steps of the plan."""
-        return len(self.steps)
 
     def supervised(self, number: int) -> int:
         """Tokens that a step's loss is divided by."""
@@ -121,17 +115,6 @@ class ReasonerRun(NanoRun):
         facts = [self.val.facts[number] for number in self.grid]
         return compared([fact.task for fact in facts], [fact.session for fact in facts], base, adapter), None
 
-    def trained_on(self) -> tuple[list[str], list[str]]:
-        """Of the answers of train."""
-        facts = self.train.facts
-        return sorted({fact.session for fact in facts}), sorted({fact.episode for fact in facts})
-
-    def export(self) -> None:
-        """The adapter as peft writes it, under a temporary name first."""
-        folder = self.output / "adapter"
-        temporary = folder.with_name("adapter.tmp")
-        for left in (temporary, folder):
-            shutil.rmtree(left, ignore_errors=True)
-        bare(self.model).save_pretrained(temporary)
-        temporary.rename(folder)
-        sync_folder(folder.parent)
+    def write_adapter(self, folder: Path) -> None:
+        """The adapter as peft writes it."""
+        bare(self.model).save_pretrained(folder)

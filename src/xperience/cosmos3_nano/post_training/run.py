@@ -3,14 +3,19 @@
 import hashlib
 import json
 from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from xperience.common.errors import ConfigurationError
-from xperience.common.files import sha256_of_file
+from xperience.common.files import replaced_folder, sha256_of_file
 from xperience.common.log import get_log
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoTrainSettings
+from xperience.cosmos3_nano.post_training.clips import ClipFact
 from xperience.cosmos3_nano.post_training.grid import Compared, Controllability
+from xperience.cosmos3_nano.post_training.plan import SampleStep
 from xperience.cosmos3_nano.post_training.record import GRID, GridLosses, PartRun, Start, write_record
+from xperience.cosmos3_nano.post_training.rows import AnswerFact
 from xperience.training import journal
 from xperience.training.group import Group
 from xperience.training.journal import Journal, code_sha256
@@ -27,6 +32,8 @@ class NanoRun(Run):
     """A run of one part; `state["base"]` are the base model's losses on the grid, measured before the first step."""
 
     settings: Cosmos3NanoTrainSettings
+    facts: Sequence[ClipFact | AnswerFact]  # of what is trained on
+    steps: list[SampleStep]
 
     def __init__(self, settings: Cosmos3NanoTrainSettings, start: Start, group: Group, *data: str) -> None:
         if settings.samples_per_step % group.world:
@@ -51,6 +58,11 @@ class NanoRun(Run):
                            processes=self.group.world, trained=self.trained_parameters)  # fmt: skip
 
     @property
+    def length(self) -> int:
+        """Steps of the plan."""
+        return len(self.steps)
+
+    @property
     def trained_parameters(self) -> int:
         """Numbers that train."""
         return sum(parameter.numel() for parameter in self.parameters)
@@ -68,12 +80,8 @@ class NanoRun(Run):
         """The losses of both, compared."""
 
     @abstractmethod
-    def export(self) -> None:
-        """Write the adapter under `output`/adapter; rank 0."""
-
-    @abstractmethod
-    def trained_on(self) -> tuple[list[str], list[str]]:
-        """Sessions and episodes of the samples."""
+    def write_adapter(self, folder: Path) -> None:
+        """Write what was trained into an empty folder; rank 0."""
 
     def judge(self, step: int, told: Journal | None, *, last: bool) -> None:
         """Look at the grid where it is due."""
@@ -91,20 +99,22 @@ class NanoRun(Run):
     def finish(self) -> None:
         """Write adapter, losses of the grid, and the run's part of the record."""
         if self.group.rank == 0:
-            self.export()
+            folder = self.output / "adapter"
+            with replaced_folder(folder) as temporary:
+                self.write_adapter(temporary)
             base, adapter = self.state["base"], self.state["last"]
             GridLosses(inputs=self.start.inputs, points=self.points(), base=base, adapter=adapter).write(
                 self.output / GRID
             )
             losses, control = self.results(base, adapter)
-            sessions, episodes = self.trained_on()
-            folder = self.output / "adapter"
             write_record(
                 self.settings.evidence.expanduser(), self.start, self.settings.part,
                 PartRun(
                     fingerprint=self.fingerprint, steps=self.length, samples_per_step=self.settings.samples_per_step,
                     trained_parameters=self.trained_parameters, losses=losses, controllability=control,
-                    shuffled_actions=self.settings.shuffle_actions, sessions=sessions, episodes=episodes,
+                    shuffled_actions=self.settings.shuffle_actions,
+                    sessions=sorted({fact.session for fact in self.facts}),
+                    episodes=sorted({fact.episode for fact in self.facts}),
                     adapter_sha256={p.name: sha256_of_file(p) for p in sorted(folder.glob("*.safetensors"))},
                 ),
             )  # fmt: skip

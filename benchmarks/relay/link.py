@@ -57,7 +57,7 @@ class Link:
                 _run("ip", "netns", "add", name)
                 _run("ip", "-n", name, "link", "set", "lo", "up")
             self._emulator = subprocess.Popen(
-                [program, self.relay, self.store, str(self.rules.rtt_ms / 2), str(self.rules.mbit),
+                ["nice", "-n", "-20", program, self.relay, self.store, str(self.rules.rtt_ms / 2), str(self.rules.mbit),
                  str(self.rules.queue_kib), str(self.rules.loss_ppm)],
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             )  # fmt: skip

@@ -17,6 +17,7 @@ from xperience.store.rclone import find_rclone
 Result = dict[str, Any]
 Steps = list[tuple[str, list[str]]]
 HERE = Path(__file__).parent
+FILE_EVENTS = ("download_started", "downloaded", "send_started", "sent", "verified")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def _relay_figures(place: Place) -> Result:
         "sends": [
             [round(event_time - min(times("run_started")), 2), event["event"], event["path"][-24:],
              event.get("streams")]
-            for event in events if event["event"] in ("downloaded", "send_started", "sent", "verified")
+            for event in events if event["event"] in FILE_EVENTS
             for event_time in [datetime.fromisoformat(event["time"]).timestamp()]
         ][:200],
     }  # fmt: skip

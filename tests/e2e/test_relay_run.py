@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from conftest import BOTH_STORES, TOKEN, summary_of
 
 from xperience.common.transfer import TransferManifest
+from xperience.relay.ledger import Ledger, State
 
 
 @BOTH_STORES
@@ -103,7 +105,10 @@ def test_two_processes_share_a_ledger_one_leg_each(job):
 def test_a_prefetch_alone_stops_at_its_budget_and_says_who_is_missing(job):
     done = job.run("--legs", "download", "--scratch-budget-gib", "0.01", "--lock-wait-seconds", "1", expect=75)
     assert "no process transfers" in done.stderr
-    assert sum(path.stat().st_size for path in (job.scratch / "data").rglob("*") if path.is_file()) <= 0.01 * 2**30
+    there = sum(path.stat().st_size for path in (job.scratch / "data").rglob("*") if path.is_file())
+    assert there <= 0.01 * 2**30
+    with closing(Ledger(job.scratch / "relay_ledger.sqlite", read_only=True)) as ledger:
+        assert min(file.size_bytes for file in ledger.files(State.PLANNED)) > 0.01 * 2**30 - there, "a gap was left"
     job.run("--scratch-budget-gib", "0.01")
     job.check_whole()
 

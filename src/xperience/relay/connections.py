@@ -5,20 +5,20 @@ from dataclasses import dataclass
 
 from xperience.relay.ledger import LedgerFile
 
-# sshd's default MaxStartups drops logins from the tenth unauthenticated connection on.
-LOGINS_AT_ONCE = 8
-# However many files wait, a large one gets a connection for each of these: at 200 ms one takes 50 s for it.
-BYTES_OF_A_STREAM = 512 << 20
+# However many files wait, a large one gets a connection for each of these: at 200 ms one takes 25 s for it.
+BYTES_OF_A_STREAM = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class TransferRules:
-    """Connections of the whole leg, the byte range that makes one worth it, tries of one file in a row.
+    """Connections of the whole leg, those that may log in at a time (None: any number), the byte range that makes one
+    worth it, tries of one file in a row.
 
     `alone_wait_seconds`: how long a leg that runs alone waits for the other; None where both run.
     """
 
     connections: int
+    logins_at_once: int | None
     range_bytes: int
     threshold_bytes: int
     chunked: bool
@@ -51,8 +51,8 @@ def share(
 
 
 def least_streams(size_bytes: int, rules: TransferRules) -> int:
-    """Connections below which a file rather waits."""
-    most = min(rules.connections, LOGINS_AT_ONCE, useful_streams(size_bytes, rules))
+    """Connections below which a file rather waits: half of them at most, as two large ones should share."""
+    most = min(max(1, rules.connections // 2), useful_streams(size_bytes, rules))
     return min(most, max(1, -(-size_bytes // BYTES_OF_A_STREAM)))
 
 

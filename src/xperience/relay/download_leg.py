@@ -65,8 +65,12 @@ class DownloadLeg:
             if file is None:
                 return None
             if not self.budget.admit(file):
-                self._check_that_somebody_releases()
-                return None
+                # While one waits for room, smaller ones of its batch go ahead: as they are finite, it is never starved.
+                smaller = self.ledger.first_fitting(State.PLANNED, file.batch, self.budget.room_bytes())
+                if smaller is None or not self.budget.admit(smaller):
+                    self._check_that_somebody_releases()
+                    return None
+                file = smaller
             self._held_since = None
         self.progress.download.enter()
         self.events.add("download_started", path=file.path, batch=file.batch, size_bytes=file.size_bytes)

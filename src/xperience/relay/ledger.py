@@ -230,6 +230,12 @@ class Ledger:
         rows = self._select(" WHERE state = ? ORDER BY position LIMIT 1", (state,))
         return rows[0] if rows else None
 
+    def first_fitting(self, state: State, batch: int, most_bytes: int) -> LedgerFile | None:
+        """The first file of a batch in this state that has at most so many bytes."""
+        where = " WHERE state = ? AND batch = ? AND size_bytes <= ? ORDER BY position LIMIT 1"
+        rows = self._select(where, (state, batch, most_bytes))
+        return rows[0] if rows else None
+
     def file(self, path: str) -> LedgerFile:
         """One row; BadDataError where there is none."""
         rows = self._select(" WHERE path = ?", (path,))
@@ -237,7 +243,7 @@ class Ledger:
             raise BadDataError("file is not in the ledger", where=path)
         return rows[0]
 
-    def _select(self, where: str, values: tuple[str, ...]) -> list[LedgerFile]:
+    def _select(self, where: str, values: tuple[str | int, ...]) -> list[LedgerFile]:
         with self._lock, self._named_errors():
             rows = self._db.execute(f"SELECT {','.join(COLUMNS)} FROM file{where}", values).fetchall()  # noqa: S608
             return [LedgerFile(**{**dict(zip(COLUMNS, row, strict=True)), "state": State(row[6])}) for row in rows]

@@ -8,6 +8,7 @@ from xperience.common.errors import ConfigurationError, NoSpaceError
 from xperience.common.sizes import MIB, human_bytes
 from xperience.selection.model import SelectedFile, Selection
 
+LEAD_FILES = 8  # a connection each
 MOST_PARTS = 10_000  # of a multipart upload (AWS, Multipart upload limits)
 
 
@@ -34,7 +35,8 @@ def plan_batches(selection: Selection, *, max_bytes: float, max_episodes: int) -
     """Fill batches in selection order; one closes when bytes or episodes would exceed its limits.
 
     An episode larger than `max_bytes` is a batch of its own. A repository without episodes is cut by bytes alone.
-    Inside a batch files go from large to small, so that no large one is left alone at the tail.
+    Inside a batch files go from large to small, so that no large one is left alone at the tail; the first batch begins
+    with a few of its smallest, so that something can be sent while the first large one is downloaded.
     """
     batches: list[Batch] = []
     names: list[str] = []
@@ -43,6 +45,8 @@ def plan_batches(selection: Selection, *, max_bytes: float, max_episodes: int) -
 
     def close() -> None:
         ordered = sorted(files, key=lambda file: (-(file.size_bytes or 0), file.path))
+        lead = 0 if batches else min(LEAD_FILES, len(ordered) // 2)
+        ordered = [*ordered[len(ordered) - lead :], *ordered[: len(ordered) - lead]]
         batches.append(Batch(len(batches), tuple(names), tuple(ordered), size_bytes))
 
     for name, unit_bytes, unit_files in _units(selection):

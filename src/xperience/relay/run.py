@@ -1,7 +1,9 @@
 """A run: plan into the ledger, both legs side by side, the manifest last, and a summary however it ends."""
 
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,8 +122,11 @@ class Relay:
         self.events.add(
             "run_started", legs=self.settings.legs, store=self.store.target, files=len(self.selection.files)
         )
+        login_seconds = 0.0
         if "transfer" in self.legs:
+            started = time.monotonic()
             self.store.reach()
+            login_seconds = time.monotonic() - started
             if "download" in self.legs or not is_held(self.scratch.root, "download"):
                 # A lost ledger, another cut into shards, files that somebody else brought: none of them moves again.
                 found = rebuild(self.ledger, self.store, self.progress.verify, at_once=4)
@@ -133,7 +138,7 @@ class Relay:
         )  # fmt: skip
         self.transfer = TransferLeg(
             self.ledger, self.scratch, self.store, self.events, self.progress, self._transfer_rules(),
-            stop=self.stop, on_released=self._on_released,
+            stop=self.stop, on_released=self._on_released, login_seconds=login_seconds,
         )  # fmt: skip
         if "download" in self.legs:
             self.download.resume()
@@ -157,6 +162,7 @@ class Relay:
         settings = self.settings
         return TransferRules(
             connections=settings.chunk_parallel,
+            logins_at_once=self.store.logins_at_once,
             range_bytes=settings.chunk_size_mib * MIB,
             threshold_bytes=settings.chunk_threshold_mib * MIB,
             chunked=settings.transfer_mode == "chunked",
@@ -262,10 +268,16 @@ class Relay:
                 for e in sorted(self.selection.episodes, key=lambda episode: episode.path)
             ],
         }
-        self.store.clean_leftovers([file.path for file in about["files"]])
+        with ThreadPoolExecutor(1) as pool:  # a listing and a small file take seconds each on a long way
+            cleaned = pool.submit(self.store.clean_leftovers, [file.path for file in about["files"]])
+            self._put_manifests(about)
+            cleaned.result()
+        return True
+
+    def _put_manifests(self, about: dict[str, Any]) -> None:
         if self.shard.count == 1:
             self._put_manifest(TransferManifest(**about))
-            return True
+            return
         part = TransferManifestPart(**about, shard=self.shard.index, shards=self.shard.count)
         self._put(part, part_name(self.shard))
         parts = read_parts(self.store, part)
@@ -273,7 +285,6 @@ class Relay:
             self._put_manifest(merge(parts))
         else:
             self.events.add("waits_for_shards", there=len(parts), of=self.shard.count)
-        return True
 
     def _put_manifest(self, manifest: TransferManifest) -> None:
         self._put(manifest, MANIFEST_NAME)

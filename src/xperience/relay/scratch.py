@@ -103,6 +103,10 @@ class Budget:
         self.peak_bytes = ledger.scratch_bytes()
         self._lock = threading.Lock()
 
+    def room_bytes(self) -> int:
+        """What the budget still holds."""
+        return self.budget_bytes - self.ledger.scratch_bytes()
+
     def admit(self, file: LedgerFile) -> bool:
         """Reserve a file's bytes (its state becomes downloading) if they fit now."""
         with self._lock:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from xperience.common.errors import BadDataError, StoppedError, TryAgainError, UnavailableError, XperienceError
 from xperience.hub.digests import digest_file
 from xperience.relay import locks
-from xperience.relay.connections import LOGINS_AT_ONCE, TransferRules, share
+from xperience.relay.connections import TransferRules, share
 from xperience.relay.events import Events
 from xperience.relay.ledger import ARRIVED, Ledger, LedgerFile, State
 from xperience.relay.progress import Progress
@@ -25,13 +25,14 @@ class TransferLeg:
 
     def __init__(
         self, ledger: Ledger, scratch: Scratch, store: Store, events: Events, progress: Progress, rules: TransferRules,
-        *, stop: threading.Event, on_released: Callable[[], None],
+        *, stop: threading.Event, on_released: Callable[[], None], login_seconds: float,
     ) -> None:  # fmt: skip
         self.ledger, self.scratch, self.store, self.events, self.progress = ledger, scratch, store, events, progress
-        self.rules, self.stop, self.on_released = rules, stop, on_released
+        self.rules, self.stop, self.on_released, self.login_seconds = rules, stop, on_released, login_seconds
         self._news = threading.Condition()
         self._streams: dict[str, int] = {}
         self._sent_bytes: dict[str, int] = {}
+        self._flows_since: dict[str, float] = {}
         self._verifying = 0
         self._logged_in = 0  # connections that are known to have worked at once; rclone keeps them
         self._idle_since: float | None = None
@@ -95,8 +96,10 @@ class TransferLeg:
         started = [(file, 0) for file in ready if file.state in (State.SENT, State.VERIFIED)]
         sending = [file for file in ready if file.state in (State.DOWNLOADED, State.SENDING)]
         in_use = sum(self._streams.values())
-        logging_in = max(0, in_use + self._verifying - self._logged_in)
-        free = min(self.rules.connections - in_use, LOGINS_AT_ONCE - logging_in)
+        free = self.rules.connections - in_use
+        if self.rules.logins_at_once is not None:
+            logging_in = in_use + self._verifying - self._logged_in  # below zero: so many are open and idle
+            free = min(free, self.rules.logins_at_once - logging_in)
         room = 2 * self.rules.connections - len(in_flight) - len(started)
         return started + share(sending, self.rules, free=free, room=room, idle=not in_use and not self._verifying)
 
@@ -205,9 +208,9 @@ class TransferLeg:
         if phase is Phase.RUNNING:
             return  # stop was set
         if phase is Phase.FINISHED:
-            self._sent_bytes[file.path] = max(file.size_bytes, self._streams[file.path] * self.rules.range_bytes)
+            self._flows_since[file.path] = 0.0
             self._note_logins()
-        self._sent_bytes.pop(file.path, None)
+        self._forget_flow(file.path)
         if phase is Phase.FINISHED:
             self.ledger.set(file.path, State.SENT)
             self._streams[file.path] = 0
@@ -231,11 +234,12 @@ class TransferLeg:
             new = sent_bytes - self._sent_bytes.get(file.path, 0)
             if new > 0:
                 self._sent_bytes[file.path] = sent_bytes
+                self._flows_since.setdefault(file.path, time.monotonic())
                 self.progress.transfer.add(new)
                 self._note_logins()
             if state.phase is Phase.FAILED:
                 self.ledger.set(file.path, State.DOWNLOADED)
-                self._sent_bytes.pop(file.path, None)
+                self._forget_flow(file.path)
                 raise self.store.error_of(state.error, file.path)
             if state.phase is not Phase.RUNNING:
                 return state.phase
@@ -243,13 +247,17 @@ class TransferLeg:
                 return Phase.RUNNING
 
     def _note_logins(self) -> None:
-        """A file that has sent more than all but one of its streams' first ranges has all its connections."""
+        """A file's first bytes flow when its first connection has logged in, and the others begin to: they have the
+        time that the store's own first login took."""
+        before = time.monotonic() - self.login_seconds
         with self._news:
-            working = sum(
-                streams for path, streams in list(self._streams.items())
-                if self._sent_bytes.get(path, 0) > (streams - 1) * self.rules.range_bytes
-            )  # fmt: skip
+            flowing = {path for path, since in list(self._flows_since.items()) if since < before}
+            working = sum(streams for path, streams in list(self._streams.items()) if path in flowing)
             self._logged_in = max(self._logged_in, working)
+
+    def _forget_flow(self, path: str) -> None:
+        self._sent_bytes.pop(path, None)
+        self._flows_since.pop(path, None)
 
     def _verify(self, file: LedgerFile) -> None:
         with self._logging_in():

@@ -62,6 +62,7 @@ class Store(Protocol):
 
     kind: str
     target: str  # for people and manifests; holds no secret
+    logins_at_once: int | None  # more of them are dropped by the server; None: any number
     part_bytes: int | None  # size of a multipart upload's parts; None where there are none
 
     def reach(self) -> None:

@@ -49,6 +49,7 @@ class Mover:
     """Sends, lists, deletes through rclone; subclasses add what proves the bytes."""
 
     kind = ""
+    logins_at_once: int | None = None
     part_bytes: int | None = None
 
     def __init__(self, rc: Rc, fs: str, target: str, scratch: Path, *, threshold_bytes: int, chunk_bytes: int) -> None:
@@ -176,8 +177,8 @@ class Mover:
             if not is_missing(error):
                 raise self.error_of(str(error), path) from error
 
-    def put_bytes(self, path: str, content: bytes, *, read_back: bool = True) -> None:
-        """Copy a small file through the outbox and verify it, by reading it back unless the caller has a better way."""
+    def put_bytes(self, path: str, content: bytes, *, verify: bool = True) -> None:
+        """Copy a small file through the outbox; UnavailableError where it does not arrive as it was sent."""
         local = self._outbox_file()
         local.write_bytes(content)
         try:
@@ -185,10 +186,13 @@ class Mover:
                 "operations/copyfile", path, srcFs=str(self.outbox), srcRemote=local.name, dstFs=self.fs,
                 dstRemote=path, _config=self._config(len(content), 1),
             )  # fmt: skip
-            if read_back and self.read_bytes(path) != content:
+            if verify and not self._arrived(path, content):
                 raise UnavailableError("a small file did not arrive as it was sent", where=f"{self.target}/{path}")
         finally:
             local.unlink(missing_ok=True)
+
+    def _arrived(self, path: str, content: bytes) -> bool:
+        return self.read_bytes(path) == content
 
     def read_bytes(self, path: str) -> bytes | None:
         """Copy a small file back through the outbox."""

@@ -35,9 +35,16 @@ def test_a_state_survives_the_process_and_planning_again(ledger):
     again.close()
 
 
-def test_files_come_in_plan_order_from_large_to_small(ledger):
-    assert [file.path for file in ledger.files()] == ["c", "b", "a"]
-    assert ledger.first(State.PLANNED).path == "c"
+def test_files_come_in_plan_order(ledger):
+    assert [file.path for file in ledger.files()] == ["a", "c", "b"]
+    assert ledger.first(State.PLANNED).path == "a"
+
+
+def test_a_smaller_file_of_the_batch_is_found_for_a_gap(ledger):
+    ledger.set("a", State.DOWNLOADED)
+    assert ledger.first_fitting(State.PLANNED, 0, 2).path == "b"
+    assert ledger.first_fitting(State.PLANNED, 0, 1) is None
+    assert ledger.first_fitting(State.PLANNED, 1, 9) is None
 
 
 def test_scratch_counts_bytes_from_admission_to_release(ledger):
@@ -52,7 +59,7 @@ def test_a_file_whose_identity_changed_starts_anew_and_a_deselected_one_goes(led
     ledger.set("b", State.RELEASED)
     ledger.set("c", State.RELEASED)
     ledger.load(batches(a=1, b=7))
-    assert [(file.path, file.state) for file in ledger.files()] == [("b", State.PLANNED), ("a", State.PLANNED)]
+    assert [(file.path, file.state) for file in ledger.files()] == [("a", State.PLANNED), ("b", State.PLANNED)]
 
 
 def test_a_ledger_of_another_store_is_refused(ledger):
@@ -100,7 +107,7 @@ def test_a_ledger_whose_writer_was_killed_in_a_transaction_can_be_read(tmp_path)
     subprocess.run([sys.executable, "-c", program, path], check=False)
     assert path.with_name(f"{path.name}-journal").stat().st_size > 0
     reader = Ledger(path, read_only=True)
-    assert [file.path for file in reader.files()] == ["b", "a"]
+    assert [file.path for file in reader.files()] == ["a", "b"]
     assert reader.job() == {}
     reader.close()
 

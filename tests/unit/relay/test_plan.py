@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from xperience.common.errors import ConfigurationError, NoSpaceError
 from xperience.common.sizes import GIB
 from xperience.relay.ledger import Ledger
-from xperience.relay.plan import check_parts, check_scratch, estimate, plan_batches
+from xperience.relay.plan import LEAD_FILES, check_parts, check_scratch, estimate, plan_batches
 from xperience.selection.model import SelectedEpisode, SelectedFile, Selection
 
 
@@ -42,9 +42,15 @@ def test_a_plain_repository_is_cut_by_bytes_alone():
     assert [len(batch.files) for batch in batches] == [30, 10]
 
 
-def test_files_of_a_batch_go_from_large_to_small():
-    (batch,) = plan_batches(repository(3, 9, 1), max_bytes=100, max_episodes=1)
-    assert [file.size_bytes for file in batch.files] == [9, 3, 1]
+def test_files_of_a_batch_go_from_large_to_small_behind_the_smallest_of_the_first():
+    first, second = plan_batches(repository(3, 9, 1, 2, 3, 8, 1, 2), max_bytes=15, max_episodes=1)
+    assert [file.size_bytes for file in first.files] == [2, 1, 9, 3]
+    assert [file.size_bytes for file in second.files] == [8, 3, 2, 1]
+
+
+def test_as_many_small_files_lead_as_have_a_connection_each():
+    (batch,) = plan_batches(repository(*range(1, 101)), max_bytes=1e9, max_episodes=1)
+    assert [file.size_bytes for file in batch.files[: LEAD_FILES + 2]] == [8, 7, 6, 5, 4, 3, 2, 1, 100, 99]
 
 
 def test_a_file_larger_than_the_budget_fails_at_plan_time_with_its_name():

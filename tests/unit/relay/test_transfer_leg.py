@@ -1,20 +1,21 @@
 import threading
+from dataclasses import replace
 
 import pytest
 
 from xperience.relay.connections import TransferRules
 from xperience.relay.events import Events
 from xperience.relay.ledger import Ledger, State
-from xperience.relay.plan import plan_batches
+from xperience.relay.plan import Batch
 from xperience.relay.progress import Progress
 from xperience.relay.scratch import Scratch
 from xperience.relay.transfer_leg import TransferLeg
-from xperience.selection.model import SelectedFile, Selection
+from xperience.selection.model import SelectedFile
 
 MIB = 1 << 20
 RULES = TransferRules(
-    connections=8, range_bytes=16 * MIB, threshold_bytes=64 * MIB, chunked=True, retries=0, delete=True,
-    alone_wait_seconds=None,
+    connections=8, logins_at_once=8, range_bytes=16 * MIB, threshold_bytes=64 * MIB, chunked=True, retries=0,
+    delete=True, alone_wait_seconds=None,
 )  # fmt: skip
 
 
@@ -23,19 +24,19 @@ def allot(tmp_path):
     """Connections of the files that start now: sizes of those that wait, streams of those in flight."""
     ledgers = []
 
-    def made(waiting_mib, in_flight=()):
+    def made(waiting_mib, in_flight=(), logged_in=None, **rules):
         ledger = Ledger(tmp_path / f"{len(ledgers)}.sqlite")
         ledgers.append(ledger)
         files = tuple(SelectedFile(f"f{n}", size * MIB, "0" * 64) for n, size in enumerate(waiting_mib))
-        ledger.load(plan_batches(Selection("o/n", "dataset", "0" * 40, files, (), ""), max_bytes=1e15, max_episodes=9))
+        ledger.load((Batch(0, (), files, sum(file.size_bytes for file in files)),))
         for file in files:
             ledger.set(file.path, State.DOWNLOADED)
         leg = TransferLeg(
-            ledger, Scratch(tmp_path), None, Events(tmp_path / "events"), Progress(), RULES, stop=threading.Event(),
-            on_released=lambda: None,
+            ledger, Scratch(tmp_path), None, Events(tmp_path / "events"), Progress(), replace(RULES, **rules),
+            stop=threading.Event(), on_released=lambda: None, login_seconds=0.0,
         )  # fmt: skip
         leg._streams = {f"flying{n}": streams for n, streams in enumerate(in_flight)}
-        leg._logged_in = sum(in_flight)
+        leg._logged_in = sum(in_flight) if logged_in is None else logged_in
         return [(file.size_bytes // MIB, streams) for file, streams in leg._allot(set(leg._streams))]
 
     yield made
@@ -60,3 +61,13 @@ def allot(tmp_path):
 )
 def test_connections_are_shared_by_bytes(allot, waiting, in_flight, expected):
     assert allot(waiting, in_flight) == expected
+
+
+@pytest.mark.parametrize(
+    ("logins_at_once", "logged_in", "started"),
+    [(8, 0, 6), (8, 2, 8), (8, 16, 14), (None, 0, 14)],
+    ids=["two log in", "two have", "all have", "nobody has to"],
+)
+def test_no_more_connections_than_may_log_in_at_a_time_are_opened(allot, logins_at_once, logged_in, started):
+    found = allot([5] * 20, (1, 1), logged_in, connections=16, logins_at_once=logins_at_once)
+    assert len(found) == started

@@ -83,6 +83,17 @@ bench: $(READY) rclone sshd bench-tools ## Relay and peers over an emulated link
 bench-scale: $(READY) ## Plan, ledger and status of 12,102 episodes and of 100,000 files
 	$(BIN)/python benchmarks/relay/scale.py
 
+.PHONY: bench-shards
+bench-shards: $(READY) rclone sshd ## How long 1–64 relays take, and real runs of 1, 2 and 4 that check it: 2 min
+	{ $(BIN)/python benchmarks/relay/shards.py; $(BIN)/python benchmarks/relay/shards.py --check; } | tee benchmarks/relay/kept/shards.txt
+
+.PHONY: bench-stages
+bench-stages: environment-train ## Windows, training, decoding, probe and check beside what they replace: 30 min, 20 GB of disk
+	for run in windows/run.py train/packing.py decode/run.py prepare/probe.py prepare/check.py; do
+	  echo "$$ benchmarks/$$run"
+	  $(BIN)/python benchmarks/$$run
+	done | tee benchmarks/relay/kept/stages.txt
+
 .PHONY: bench-tools
 bench-tools: ## What the peers need: Debian packages, s5cmd from its Go module; what cannot be had is not_run
 	scripts/debian-packages iperf3:iperf3 aria2:aria2c rsync:rsync openssh-client:scp gcc:gcc iproute2:ip || true
@@ -97,7 +108,7 @@ lint: $(READY) ## ruff, mypy, import-linter, shellcheck, and docs/reference.md a
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment scripts/pyz scripts/helm scripts/images scripts/base-image scripts/chart-docs scripts/checkov images/rclone/rcd tests/kind/cluster tests/kind/node/build tests/kind/node/operators tests/kind/node/docker-engine .ci/run
+	$(BIN)/shellcheck scripts/rclone scripts/test scripts/debian-packages scripts/environment scripts/pyz scripts/helm scripts/images scripts/base-image scripts/chart-docs scripts/tool images/rclone/rcd tests/kind/cluster tests/kind/node/build tests/kind/node/operators tests/kind/node/docker-engine .ci/run
 	$(BIN)/python scripts/reference.py --check
 	$(BIN)/python scripts/chart_schema.py --check
 	$(BIN)/python scripts/jobs.py --check
@@ -117,6 +128,10 @@ docs: $(READY) ## Write docs/reference.md and the charts' schemas from the code
 	$(BIN)/python scripts/reference.py
 	$(BIN)/python scripts/chart_schema.py
 
+.PHONY: site
+site: $(READY) ## The documents as a site in build/site; a broken link fails (mkdocs, 60 MB in the user's cache)
+	NO_MKDOCS_2_WARNING=1 "$$(scripts/tool mkdocs)" build --quiet
+
 .PHONY: dashboard-picture
 dashboard-picture: $(READY) rclone sshd ## Draw docs/dashboard.png from a Prometheus that scrapes a relay run
 	scripts/debian-packages prometheus:prometheus
@@ -135,7 +150,10 @@ lock: $(READY) ## Resolve pyproject.toml into the hashed requirements
 	uv pyproject.toml --extra standin --group dev --output-file requirements/dev.txt
 	uv pyproject.toml --extra cosmos --constraint requirements/dev.txt --output-file requirements/train.txt
 	echo uv | uv - --output-file requirements/uv.txt
-	grep -o '^checkov==[0-9.]*' requirements/checkov.txt | uv - --python-version 3.11 --output-file requirements/checkov.txt
+	for tool in checkov mkdocs-material; do
+	  file=requirements/$${tool%-material}.txt
+	  grep -o "^$$tool==[0-9.]*" $$file | uv - --python-version 3.11 --output-file $$file
+	done
 
 .PHONY: clean
 clean: ## Remove what the targets made here (not the user's cache)

@@ -21,10 +21,12 @@ RENDERED = {
 MISSING = 69
 
 
-def program(script: str) -> Path:
+def program(script: str, *arguments: str) -> Path:
     """What a script of ours installs and prints; ends the run with 69 where that cannot be."""
     environment = {**os.environ, "PYTHON": sys.executable, "VENV": str(BIN.parent)}
-    done = subprocess.run([ROOT / "scripts" / script], env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        [ROOT / "scripts" / script, *arguments], env=environment, stdout=subprocess.PIPE, text=True, check=False
+    )
     if done.returncode:
         sys.exit(MISSING)
     return Path(done.stdout.strip())
@@ -61,7 +63,7 @@ def findings(folder: Path) -> dict[str, list[str]]:
     """What checkov finds: id to where."""
     done = subprocess.run(
         [
-            program("checkov"), "--framework", "kubernetes", "--directory", folder, "--output", "json",
+            program("tool", "checkov"), "--framework", "kubernetes", "--directory", folder, "--output", "json",
             "--skip-download", "--config-file", folder.parent / "checkov.yaml",
         ],
         cwd=folder, capture_output=True, text=True, check=False,

@@ -1,4 +1,4 @@
-"""Write docs/reference.md from the code: settings, exit codes, metrics. `--check` fails where it is out of date."""
+"""Write docs/reference.md from the code: settings, examples, exit codes, metrics. `--check` fails where it is stale."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 import xperience.qwen3_omni.progress  # registers the metrics of training
 import xperience.relay.progress  # registers the relay's metrics
+from xperience.cli.examples import EXAMPLES
 from xperience.cli.flags import flag_of, variables_of
 from xperience.common.errors import ExitCode, XperienceError
 from xperience.common.metrics import REGISTRY
@@ -62,6 +63,8 @@ def reference() -> str:
         if not model.__annotations__:
             continue
         lines += [f"### {doc.rstrip('.')}", "", *settings_table(model), ""]
+    examples = [f"    {line}" for lines_of in EXAMPLES.values() for line in lines_of]
+    lines += ["## Examples", "", "One or more of every command; `--help` has them too.", "", *examples, ""]
     lines += ["## Exit codes", "", "| code | name | meaning |", "|---|---|---|"]
     meanings = {error.exit_code: (error.__doc__ or "").split(" (")[0] for error in XperienceError.__subclasses__()}
     for code in ExitCode:

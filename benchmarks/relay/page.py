@@ -39,6 +39,10 @@ def write_page(page: Path, kept: Path, names: Sequence[str], ways: Mapping[str, 
             text.append(f"\n## {link}, {store.upper()}, {what}\n")
             text.append(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
         text.append(f"| {' | '.join(row(ways[way], found.get(name)))} |")
+    text.extend(
+        f"\n## {place.stem.capitalize()}: `make bench-{place.stem}`\n\n```text\n{place.read_text().strip()}\n```"
+        for place in sorted(kept.glob("*.txt"))
+    )
     machines = sorted(
         {
             f"* {d['processor']}, {d['cores']} cores, Linux {d['kernel']}, Python {d['python']}, {d['ssh']},"

@@ -6,6 +6,9 @@
 An MP4 (H.264 with B-frames, AAC) is written once per size, which takes minutes, copied for the other five cameras, and
 kept in --folder. What is timed is the whole
 command, from its start to the written index: start-up, timeline, decoding, resizing, JPEG, sound, labels, Parquet.
+
+Beside it, on the same videos and one core, how the earlier exporter read a window: sixteen frames of its context from
+each of six captures, each by a seek of its own (here by PyAV), without what it did with them then.
 """
 
 import argparse
@@ -33,6 +36,7 @@ FPS = 20
 LIMITS_SECONDS = {512: 0.35, 1024: 0.75}
 MOST_MIB = 1024
 CAP = 256
+EARLIER_SEEKS, EARLIER_CONTEXT_FRAMES = 16, 120
 
 
 def write_video(path: Path, *, frames: int, pixels: int, kilobits: int) -> None:
@@ -106,12 +110,36 @@ def measure(folder: Path, manifest: Path) -> dict[str, float]:
     }  # fmt: skip
 
 
+def earlier(folder: Path, *, frames: int, windows: int) -> float:
+    """CPU seconds per window of the earlier exporter's reads, over windows at equal distances."""
+    episode = next((folder / "root").glob("*/*"))
+    started = time.process_time()
+    for start in np.linspace(0, frames - EARLIER_CONTEXT_FRAMES, windows, dtype=int):
+        for name in VIDEOS:
+            with av.open(str(episode / name)) as container:
+                stream = container.streams.video[0]
+                stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+                for wanted in np.linspace(start, start + EARLIER_CONTEXT_FRAMES - 1, EARLIER_SEEKS, dtype=int):
+                    read_one(container, stream, int(wanted))
+    return (time.process_time() - started) / windows
+
+
+def read_one(container: av.container.InputContainer, stream: av.VideoStream, wanted: int) -> np.ndarray:
+    """A frame by its number: back to the key frame before it, and on from there."""
+    assert stream.time_base is not None
+    at = round(Fraction(wanted, FPS) / stream.time_base)
+    container.seek(at, stream=stream, backward=True)
+    frame = next(frame for frame in container.decode(stream) if frame.pts is not None and frame.pts >= at)
+    return frame.to_ndarray(format="rgb24")
+
+
 def main() -> int:
     """Print one line per size; 1 where a limit is not kept."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pixels", type=int, nargs="*", default=[512, 1024])
     parser.add_argument("--frames", type=int, default=5900)
     parser.add_argument("--kilobits", type=int, default=2500)
+    parser.add_argument("--earlier-windows", type=int, default=6, help="windows read as the earlier exporter did")
     parser.add_argument("--folder", type=Path, default=Path("build/benchmark-windows"))
     asked = parser.parse_args()
     kept = True
@@ -131,6 +159,12 @@ def main() -> int:
             f" (limit {MOST_MIB}); {found['media_bytes'] / 1e6:.1f} MB of media: {'ok' if fine else 'TOO MUCH'}",
             flush=True,
         )
+        if asked.earlier_windows:
+            seconds = earlier(folder, frames=asked.frames, windows=asked.earlier_windows)
+            print(
+                f"  as the earlier exporter read it: {seconds:.2f} s per window and core,"
+                f" {seconds / found['cpu_seconds_per_window']:.0f} ×", flush=True,
+            )  # fmt: skip
     return 0 if kept else 1
 
 

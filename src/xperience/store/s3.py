@@ -22,13 +22,14 @@ def s3_config(target: S3Target, *, provider: str, threshold_bytes: int, part_byt
     """rclone.conf of the destination; the keys come from the environment.
 
     Backend concurrency is 1, so that the streams of a copyfile call are its connections; `upload_cutoff` equals the
-    multi-thread cutoff, so that size alone says whether an object is multipart, whatever the streams.
+    multi-thread cutoff, so that size alone says whether an object is multipart, whatever the streams. Without
+    `disable_checksum` rclone reads a large file whole for an md5 in its metadata, before it sends the first part.
     """
     endpoint = f"endpoint = {target.endpoint}\n" if target.endpoint else ""
     return (
         f"[store]\ntype = s3\nprovider = {provider}\nenv_auth = true\nregion = {target.region}\n{endpoint}"
         f"upload_concurrency = 1\nchunk_size = {part_bytes}B\nupload_cutoff = {threshold_bytes}B\n"
-        "no_check_bucket = true\nleave_parts_on_error = false\n"
+        "no_check_bucket = true\nleave_parts_on_error = false\ndisable_checksum = true\n"
     )
 
 

@@ -7,6 +7,7 @@ and rclone are sampled and drawn (`--plot`). Everything is on loopback, bounded 
 """
 
 import argparse
+import errno
 import os
 import random
 import shutil
@@ -142,10 +143,9 @@ class Soak:
                 self.s3.stop()
                 self.s3.start()
             case "full":
-                filler = job.scratch / "filler"
-                filler.write_bytes(bytes(max(0, shutil.disk_usage(job.scratch).free - 4096)))
+                fill(job.scratch / "filler")
                 time.sleep(self.drawn.uniform(0.5, 2.0))
-                filler.unlink()
+                (job.scratch / "filler").unlink()
 
     def sample(self, pid: int, kind: str, ended: threading.Event) -> None:
         """Memory and descriptors of the relay and of its rclone, twice a second."""
@@ -156,6 +156,15 @@ class Soak:
                     rss, descriptors = figures_of(one)
                     if rss:
                         self.samples.append(Sample(at, f"{name} ({kind})", rss, descriptors))
+
+
+def fill(filler: Path) -> None:
+    """Take all but a page of the volume; or all of it, where the relay writes in the same moment."""
+    try:
+        filler.write_bytes(bytes(max(0, shutil.disk_usage(filler.parent).free - 4096)))
+    except OSError as problem:
+        if problem.errno != errno.ENOSPC:
+            raise
 
 
 def children_of(pid: int) -> list[int]:

@@ -58,29 +58,38 @@ def write_page(page: Path, kept: Path, names: Sequence[str], ways: Mapping[str, 
     write_atomic(page, "\n".join(text) + "\n")
 
 
-def rate_of(document: dict[str, Any]) -> float:
+def rate_of(figures: Mapping[str, Any]) -> float:
     """Bytes per second from the first step's start to the last one's end; 0 where it was not run."""
-    figures = document["figures"]
     return 0.0 if "not_run" in figures else float(figures["size_bytes"] / figures["wall_seconds"])
+
+
+def whole_share(figures: Mapping[str, Any]) -> float:
+    """End to end, of iperf3."""
+    return rate_of(figures) / float(figures["iperf3_bytes_per_second"])
+
+
+def leg_share(figures: Mapping[str, Any]) -> float:
+    """The relay's transfer leg, of iperf3."""
+    return float(figures["size_bytes"] / figures["leg_seconds"] / figures["iperf3_bytes_per_second"])
 
 
 def goals(found: Mapping[str, dict[str, Any]], names: Sequence[str]) -> list[str]:
     """The relay against its goals and the fastest other way, table by table."""
     lines = [
-        "\n## The relay against its goals\n",
+        "## The relay against its goals\n",
         f"| link, store | transfer leg (goal {LEAST_LEG:.0%}) | end to end (goal {LEAST_WHOLE:.0%}) |"
         " fastest other way | beside the plan's settings |\n|---|---|---|---|---|",
     ]
     for name in (name for name in names if name.endswith("/episodes/relay")):
         table = name.rpartition("/")[0]
-        own = found.get(name)
-        if own is None or not rate_of(own):
+        measured = {
+            n.rpartition("/")[2]: found[n]["figures"] for n in names if n.startswith(f"{table}/") and n in found
+        }
+        own = measured.pop("relay", {"not_run": ""})
+        if "not_run" in own:
             continue
-        ceiling, figures = own["figures"]["iperf3_bytes_per_second"], own["figures"]
-        leg = figures["size_bytes"] / figures["leg_seconds"] / ceiling
-        whole = rate_of(own) / ceiling
-        others = {n.rpartition("/")[2]: rate_of(found[n]) for n in names if n.startswith(f"{table}/") and n in found}
-        del others["relay"]
+        leg, whole = leg_share(own), whole_share(own)
+        others = {way: rate_of(figures) for way, figures in measured.items()}
         best = max(others, key=lambda way: others[way], default="")
         lines.append(
             f"| {table.removesuffix('/episodes').replace('/', ', ')} | {leg:.0%}{_mark(leg >= LEAST_LEG)} |"
@@ -100,16 +109,15 @@ def row(way: Way, document: dict[str, Any] | None) -> list[str]:
     figures = document["figures"] if document else {"not_run": "not measured yet"}
     if document is None or "not_run" in figures:
         return [way.title, *["-"] * (len(COLUMNS) - 2), f"not_run({figures['not_run'][:80]})".replace("\n", " ")]
-    rate, ceiling = figures["size_bytes"] / figures["wall_seconds"], figures["iperf3_bytes_per_second"]
-    leg = f"{figures['size_bytes'] / figures['leg_seconds'] / ceiling:.0%}" if "leg_seconds" in figures else "-"
+    leg = f"{leg_share(figures):.0%}" if "leg_seconds" in figures else "-"
     reduced = " (1 GiB)" if figures.get("reduced") else ""
     reduced += f" (sizes × {document['size_scale']:g})" if document["size_scale"] != 1 else ""
     left = f"{figures['left_at_scratch_bytes'] / 2**20:.1f} MiB, {len(figures['left_at_store_files'])} files there"
     many = f", {figures['files'] / figures['wall_seconds']:.1f} files/s" if figures["files"] > 14 else ""
     return [
         way.title + reduced, f"{figures['wall_seconds']:.1f}",
-        f"{rate / 1e6:.1f}{many}",
-        f"{rate / ceiling:.0%}", leg, f"{figures['cpu_seconds'] / figures['size_bytes'] * 2**30:.1f}",
+        f"{rate_of(figures) / 1e6:.1f}{many}",
+        f"{whole_share(figures):.0%}", leg, f"{figures['cpu_seconds'] / figures['size_bytes'] * 2**30:.1f}",
         str(figures["peak_rss_mib"]), f"{figures['peak_scratch_bytes'] / 2**30:.2f}", left,
         way.verified + ("" if figures["whole"] else ", and WRONG BYTES there"),
         f"{document['date']}, load {document['load'][0]}",

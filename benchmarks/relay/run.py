@@ -24,7 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from link import Link, LinkRules
-from page import write_page
+from page import leg_share, rate_of, whole_share, write_page
 from ways import WAYS, tool_path
 
 from xperience.common.files import write_atomic
@@ -107,7 +107,7 @@ def measured(cell: Cell, folder: Path, scale: float, options: dict[str, Any]) ->
     first = min(1.0, (1 << 30) / total)
     if cell.way != "relay" and cell.link.rtt_ms >= 200 and first < 1:
         found = measure(cell, folder, scale=scale * first, **options)
-        if "not_run" in found or found["size_bytes"] / found["wall_seconds"] < SLOW_BYTES_PER_SECOND:
+        if rate_of(found) < SLOW_BYTES_PER_SECOND:
             return {**found, "reduced": True}
     return measure(cell, folder, scale=scale, **options)
 
@@ -179,10 +179,10 @@ def one_line(figures: dict[str, Any]) -> str:
     """For the terminal."""
     if "not_run" in figures:
         return f"not_run({figures['not_run']})"
-    rate, ceiling = figures["size_bytes"] / figures["wall_seconds"], figures["iperf3_bytes_per_second"]
-    leg = f", leg {figures['size_bytes'] / figures['leg_seconds'] / ceiling:.0%}" if "leg_seconds" in figures else ""
+    leg = f", leg {leg_share(figures):.0%}" if "leg_seconds" in figures else ""
     return (
-        f"{figures['wall_seconds']:.1f} s, {rate / 1e6:.1f} MB/s, {rate / ceiling:.0%} of {ceiling / 1e6:.1f}{leg},"
+        f"{figures['wall_seconds']:.1f} s, {rate_of(figures) / 1e6:.1f} MB/s, {whole_share(figures):.0%} of"
+        f" {figures['iperf3_bytes_per_second'] / 1e6:.1f}{leg},"
         f" {figures['cpu_seconds'] / figures['size_bytes'] * 2**30:.1f} CPU s/GiB, {figures['peak_rss_mib']} MiB,"
         f" scratch {figures['peak_scratch_bytes'] / 2**30:.2f} GiB, {'whole' if figures['whole'] else 'NOT WHOLE'}"
     )

@@ -28,6 +28,14 @@ def programs(major: str = "4") -> Path:
     return Path(found.stdout.strip())
 
 
+def tool(name: str) -> str:
+    """A program with a lock of its own (requirements/NAME.txt)."""
+    found = subprocess.run([ROOT / "scripts" / "tool", name], cwd=ROOT, capture_output=True, text=True, check=False)
+    if found.returncode:
+        pytest.skip(f"{name} cannot be had here: {found.stderr[-300:]}")
+    return found.stdout.strip()
+
+
 def helm(*arguments: str, values: dict | None = None, major: str = "4") -> subprocess.CompletedProcess:
     command = [str(programs(major) / "helm"), *arguments]
     if values is not None:

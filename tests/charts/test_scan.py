@@ -6,14 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-
-
-def program(name: str) -> str:
-    found = subprocess.run([ROOT / "scripts" / "tool", name], cwd=ROOT, capture_output=True, text=True, check=False)
-    if found.returncode:
-        pytest.skip(f"{name} cannot be had here: {found.stderr[-300:]}")
-    return found.stdout.strip()
+from conftest import ROOT, tool
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -21,7 +14,7 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_bandit_finds_nothing_that_is_not_explained(tmp_path):
-    bandit = program("bandit")
+    bandit = tool("bandit")
     done = run(bandit, "--quiet", "--recursive", "src", "-c", ".bandit.yaml")
     assert done.returncode == 0, done.stdout
     (tmp_path / "bad.py").write_text("import pickle\npickle.loads(b'')\n")
@@ -29,13 +22,13 @@ def test_bandit_finds_nothing_that_is_not_explained(tmp_path):
 
 
 def test_every_exception_of_bandit_is_needed():
-    bandit, skips = program("bandit"), re.findall(r"- (B\d+)", (ROOT / ".bandit.yaml").read_text())
+    bandit, skips = tool("bandit"), re.findall(r"- (B\d+)", (ROOT / ".bandit.yaml").read_text())
     found = run(bandit, "--quiet", "--recursive", "src", "--format", "json").stdout
     assert {result["test_id"] for result in json.loads(found)["results"]} == set(skips)
 
 
 def test_hadolint_finds_nothing():
-    done = run(program("hadolint"), *sorted((ROOT / "images").glob("*/Dockerfile")))
+    done = run(tool("hadolint"), *sorted((ROOT / "images").glob("*/Dockerfile")))
     assert done.returncode == 0, done.stdout
 
 
@@ -46,7 +39,7 @@ def test_a_bill_of_materials_names_every_locked_package_by_hash_and_is_the_same_
     for number in range(2):
         place = tmp_path / f"{number}.json"
         done = run(
-            program("cyclonedx-py"), "requirements", "--output-reproducible", "--output-format", "JSON",
+            tool("cyclonedx-py"), "requirements", "--output-reproducible", "--output-format", "JSON",
             "--output-file", place, requirements,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

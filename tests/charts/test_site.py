@@ -6,17 +6,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, tool
 
 ELSEWHERE = re.compile(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=\"?(?:https?:)?//[^\"> ]+", re.IGNORECASE)
 
 
 @pytest.fixture(scope="module")
 def mkdocs() -> str:
-    found = subprocess.run([ROOT / "scripts" / "tool", "mkdocs"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if found.returncode:
-        pytest.skip(f"mkdocs cannot be had here: {found.stderr[-300:]}")
-    return found.stdout.strip()
+    return tool("mkdocs")
 
 
 def build(mkdocs: str, config: Path, site: Path) -> subprocess.CompletedProcess[str]:

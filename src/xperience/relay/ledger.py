@@ -232,9 +232,13 @@ class Ledger:
         return rows[0] if rows else None
 
     def first_fitting(self, state: State, batch: int, most_bytes: int) -> LedgerFile | None:
-        """The first file of a batch in this state that has at most so many bytes."""
-        where = " WHERE state = ? AND batch = ? AND size_bytes <= ? ORDER BY position LIMIT 1"
-        rows = self._select(where, (state, batch, most_bytes))
+        """The first file of a batch in this state that has at most so many bytes; no later batch is looked at."""
+        where = (
+            " WHERE state = ? AND batch = ? AND size_bytes <= ? AND position < ifnull("
+            "(SELECT position FROM file WHERE state = ? AND batch > ? ORDER BY position LIMIT 1), 9e18)"
+            " ORDER BY position LIMIT 1"
+        )
+        rows = self._select(where, (state, batch, most_bytes, state, batch))
         return rows[0] if rows else None
 
     def file(self, path: str) -> LedgerFile:

@@ -33,7 +33,7 @@ class TransferLeg:
         self._streams: dict[str, int] = {}
         self._sent_bytes: dict[str, int] = {}
         self._flows_since: dict[str, float] = {}
-        self._verifying = 0
+        self._occupied = 0  # connections that log in or ask for a hash: none of them can send
         self._logged_in = 0  # connections that are known to have worked at once; rclone keeps them
         self._idle_since: float | None = None
 
@@ -66,24 +66,23 @@ class TransferLeg:
     def _settle(self) -> None:
         """Log in as often as may be at a time while the first file is downloaded, then see to the first hash."""
         count = min(self.rules.connections, self.rules.logins_at_once or 0)
-        if count:
-            with self._logging_in(count):
-                opened = self.store.open_connections(count, self.login_seconds)
-            with self._news:
-                self._logged_in = max(self._logged_in, opened)
-            self.wake()
-        with self._logging_in():
+        with self._occupying(count):
+            opened = self.store.open_connections(count, self.login_seconds)
+        with self._news:
+            self._logged_in = max(self._logged_in, opened)
+        self.wake()
+        with self._occupying():
             self.store.settle()
 
     @contextmanager
-    def _logging_in(self, count: int = 1) -> Iterator[None]:
+    def _occupying(self, count: int = 1) -> Iterator[None]:
         with self._news:
-            self._verifying += count
+            self._occupied += count
         try:
             yield
         finally:
             with self._news:
-                self._verifying -= count
+                self._occupied -= count
 
     def _finished(self) -> bool:
         totals = self.ledger.totals()
@@ -105,10 +104,10 @@ class TransferLeg:
         in_use = sum(self._streams.values())
         free = self.rules.connections - in_use
         if self.rules.logins_at_once is not None:
-            logging_in = in_use + self._verifying - self._logged_in  # below zero: so many are open and idle
+            logging_in = in_use + self._occupied - self._logged_in  # below zero: so many are open and idle
             free = min(free, self.rules.logins_at_once - logging_in)
         room = 2 * self.rules.connections - len(in_flight) - len(started)
-        return started + share(sending, self.rules, free=free, room=room, idle=not in_use and not self._verifying)
+        return started + share(sending, self.rules, free=free, room=room, idle=not in_use and not self._occupied)
 
     def _check_that_somebody_downloads(self, busy: bool) -> None:
         if self.rules.alone_wait_seconds is None:
@@ -267,7 +266,7 @@ class TransferLeg:
         self._flows_since.pop(path, None)
 
     def _verify(self, file: LedgerFile) -> None:
-        with self._logging_in():
+        with self._occupying():
             verified = self._ask_hash(file)
         if verified is None:
             raise _Mismatch

@@ -15,9 +15,10 @@ from xperience.cosmos3_nano import lora
 from xperience.cosmos3_nano.flow import MODES
 from xperience.cosmos3_nano.generator import load_pipeline
 from xperience.cosmos3_nano.identity import model_sha256
-from xperience.cosmos3_nano.merge import REPORT, AdapterAndHeads, Merge, merge
+from xperience.cosmos3_nano.merge import REPORT, Merge, merge
+from xperience.cosmos3_nano.merged_weights import AdapterAndHeads
 from xperience.cosmos3_nano.post_training.generator import GeneratorRun
-from xperience.cosmos3_nano.post_training.grid import USED, VANISHED, grid_of, measure
+from xperience.cosmos3_nano.post_training.grid import BLIND, SEEN, USED, VANISHED, control, grid_of, measure
 from xperience.cosmos3_nano.post_training.record import GRID, GridLosses, PostTrainingRecord, Start
 from xperience.cosmos3_nano.tiny import tiny_pipeline
 from xperience.gates.bundle import PostTrainingView
@@ -85,7 +86,7 @@ def test_the_loss_at_fixed_noise_falls_by_a_fifth_in_every_mode_within_a_minute_
 
 
 def test_the_video_follows_the_actions_that_it_was_trained_with(learnt):
-    control = record_of(learnt[1]).controllability
+    control = record_of(learnt[1]).control
     assert control.verdict == USED
     assert control.share > 0.1
     assert control.interval[0] > 0
@@ -96,9 +97,26 @@ def test_trained_with_shuffled_actions_the_gap_vanishes_and_the_record_says_so(b
     train(run_of(base, tmp_path, group, shuffle_actions=True), lambda: False)
     found = record_of(tmp_path)
     assert found.shuffled_actions
-    assert found.controllability.verdict == VANISHED
+    assert found.control.verdict == VANISHED
     told = PostTrainingView.read(tmp_path / "cosmos3_nano_post_training.json").metrics
     assert told["generator"]["controllability"]["verdict"] == VANISHED
+
+
+@pytest.mark.parametrize(
+    ("cost", "verdict"),
+    [
+        pytest.param([0.2, 0.3, 0.25] * 4, SEEN, id="each-session-pays"),
+        pytest.param([0.005] * 12, BLIND, id="under-a-hundredth-of-the-loss"),
+        pytest.param([0.9, -0.3, 0.6, -0.4, 0.5, -0.5] * 2, BLIND, id="some-pay-and-some-gain"),
+    ],
+)
+def test_a_wrong_input_that_costs_nothing_is_called_unused(cost, verdict):
+    right = [1.0, 1.1, 0.9, 1.0, 1.2, 0.8] * 2
+    wrong = [one + more for one, more in zip(right, cost, strict=True)]
+    sessions = [f"s{number}" for number in range(12)]
+    found = control(range(12), range(12, 24), sessions, right + right, right + wrong, verdicts=(SEEN, BLIND))
+    assert found.verdict == verdict
+    assert (found.gap, found.base_gap) == (pytest.approx(sum(cost) / 12, abs=1e-5), 0)
 
 
 def test_adapter_and_heads_reloaded_have_the_very_losses_of_the_run(learnt, base, group):
@@ -149,6 +167,7 @@ def losses_of(folder, group, dtype=torch.float32, adapter=None, clips=3):
 def test_the_merged_model_is_loaded_by_diffusers_and_has_the_losses_of_base_and_adapter(learnt, base, tmp_path, group):
     adapter, merged = learnt[1] / "generator" / "adapter", tmp_path / "merged"
     report = merge(base, adapter, merged, dtype=torch.float32, compare=True)
+    assert report.part == "generator"
     assert report.merged_weights == 2 * 4 + 4  # two layers of four projections, two heads of two weights
     assert report.relative_difference < 1e-5
     assert losses_of(merged, group) == pytest.approx(losses_of(base, group, adapter=adapter), rel=1e-5)

@@ -26,6 +26,8 @@ from xperience.common.errors import BadDataError, RefusedError
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoExportSettings
 from xperience.cosmos3_nano.export import export
 from xperience.cosmos3_nano.identity import model_sha256
+from xperience.cosmos3_nano.merge import REPORT, Merge
+from xperience.cosmos3_nano.merged_weights import TextTower
 from xperience.cosmos3_nano.post_training.record import GRID, RECORD, GridLosses, PostTrainingRecord
 from xperience.cosmos3_nano.post_training.rows import RecordAnswers
 from xperience.cosmos3_nano.reasoner import load_reasoner
@@ -258,24 +260,61 @@ def test_the_reasoner_learns_the_answers_and_its_record_stands_beside_the_genera
     found = record.parts["reasoner"].losses
     assert set(found) == {"reason", "future_label"}
     assert all(one.fall > 0.2 for one in found.values()), found
+    control = record.parts["reasoner"].control
+    assert control.points == sum(one.points for one in found.values())
+    assert record.metrics["reasoner"]["blind_video"]["gap"] == control.gap
 
 
-def test_the_reasoners_adapter_reloaded_has_the_very_losses_of_the_run(ready, tmp_path):
-    run(reasoner(ready, tmp_path, epochs=2, processes=1))
-    kept = GridLosses.read(tmp_path / "reasoner" / GRID)
-    found = load_reasoner(ready.base, torch.float32)
+@pytest.fixture(scope="module")
+def answered(ready, tmp_path_factory):
+    output = tmp_path_factory.mktemp("answered")
+    run(reasoner(ready, output, epochs=2, processes=1))
+    return output / "reasoner"
+
+
+def answer_losses(ready, found, kept):
+    """Of the points of a grid, anew."""
     val = RecordAnswers(ready.records, "val", found.tokenizer)
-    places = [[fact.id for fact in val.facts].index(name) for name in kept.points]
-
-    def losses(model):
+    names = [fact.id for fact in val.facts]
+    losses = []
+    for point in kept.points:
+        number = names.index(point.removesuffix(" black frames"))
+        row = val.row(number, black=point.endswith(" black frames")).batch(torch.device("cpu"))
         with torch.no_grad():
-            rows = [val.row(number).batch(torch.device("cpu")) for number in places]
-            return [
-                float(answer_loss(model, row)) / val.facts[n].supervised for n, row in zip(places, rows, strict=True)
-            ]
+            losses.append(float(answer_loss(found.model, row)) / val.facts[number].supervised)
+    return losses
 
-    assert losses(found.model) == kept.base
-    assert losses(PeftModel.from_pretrained(found.model, tmp_path / "reasoner" / "adapter").eval()) == kept.adapter
+
+def test_the_reasoners_adapter_reloaded_has_the_very_losses_of_the_run(ready, answered):
+    kept = GridLosses.read(answered / GRID)
+    found = load_reasoner(ready.base, torch.float32)
+    assert answer_losses(ready, found, kept) == kept.base
+    adapted = PeftModel.from_pretrained(found.model, answered / "adapter").eval()
+    assert answer_losses(ready, replace(found, model=adapted), kept) == kept.adapter
+
+
+def test_the_merged_reasoner_has_the_losses_of_base_and_adapter_and_is_no_pipeline(ready, answered, tmp_path):
+    kept, merged = GridLosses.read(answered / GRID), tmp_path / "merged"
+    told = call("cosmos3-nano", "merge", "--base", ready.base, "--adapter", answered / "adapter", "--merged", merged,
+                "--dtype", "float32")  # fmt: skip
+    report = Merge.read(merged / REPORT)
+    assert (report.part, report.merged_weights) == ("reasoner", 2 * 4)
+    assert report.relative_difference < 1e-5
+    losses = answer_losses(ready, load_reasoner(merged, torch.float32), kept)
+    assert losses == pytest.approx(kept.adapter, rel=1e-4)
+    assert losses != pytest.approx(kept.base, rel=1e-4)
+    assert not (merged / "model_index.json").exists() and "model_index.json" not in report.copied_files
+    assert (merged / "vae" / "config.json").exists()
+    assert told is not None
+
+
+def test_an_adapter_of_another_reasoner_is_not_merged(answered):
+    change = TextTower(answered / "adapter")
+    assert not change.has("layers.0.self_attn.add_q_proj.weight")
+    with pytest.raises(BadDataError, match="of another shape"):
+        change.merged("layers.0.self_attn.to_out.weight", torch.zeros(3, 5))
+    with pytest.raises(BadDataError, match="no place in the base model"):
+        TextTower(answered / "adapter").check_all_used()
 
 
 def test_a_label_mask_that_counts_the_question_in_is_refused(ready):

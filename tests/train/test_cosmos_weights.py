@@ -251,3 +251,19 @@ def test_a_tiny_model_in_a_folder_is_never_taken_for_real_weights(staged, tmp_pa
 
 def test_a_model_is_known_by_its_weights_wherever_it_was_loaded_from(staged):
     assert model_sha256(load_pipeline(staged[2], torch.float32)) == model_sha256(tiny_pipeline())
+
+
+def test_a_models_hash_is_of_its_values_whatever_type_holds_them(tmp_path):
+    tiny = tiny_pipeline()
+    tiny.transformer.bfloat16()
+    tiny.vae.bfloat16()
+    tiny.save_pretrained(tmp_path / "rounded")
+    assert (
+        len({model_sha256(load_pipeline(tmp_path / "rounded", dtype)) for dtype in (torch.float32, torch.bfloat16)})
+        == 1
+    )
+    tiny_pipeline().save_pretrained(tmp_path / "exact")
+    exact, rounded = (
+        model_sha256(load_pipeline(tmp_path / "exact", dtype)) for dtype in (torch.float32, torch.bfloat16)
+    )
+    assert exact != rounded

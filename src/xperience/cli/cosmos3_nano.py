@@ -122,7 +122,7 @@ def train(settings: Cosmos3NanoTrainSettings) -> None:
 
 @command(app, "merge", Cosmos3NanoMergeSettings)
 def merge_adapter(settings: Cosmos3NanoMergeSettings) -> None:
-    """Write the generator's adapter and heads into the weights of its base model; everything else is copied."""
+    """Write what post-training made of generator or reasoner into the weights of its base model; the rest is copied."""
     import torch
 
     from xperience.cosmos3_nano.merge import merge
@@ -135,7 +135,11 @@ def merge_adapter(settings: Cosmos3NanoMergeSettings) -> None:
     if settings.json_output:
         print_json(found.document())
         return
-    out.print(f"{found.merged_weights} weights merged into {merged}")
+    out.print(f"{found.merged_weights} weights of the {found.part} merged into {merged}")
+    if found.part == "reasoner":
+        out.print(
+            "its text tower is another one than the generator was trained with: diffusers does not load this folder"
+        )
     if found.relative_difference is not None:
         out.print(
             f"losses are within {found.relative_difference:.3g} of their size of base and adapter ({found.dtype})"

@@ -1,4 +1,7 @@
-"""What a model is known by: the hash of its weights and of its configuration, in the type that they are loaded in."""
+"""What a model is known by: the hash of its weights' values and of its configuration, whatever type holds them.
+
+Weights in bfloat16 have the same hash loaded as float32; those in float32 that are rounded to bfloat16 are others.
+"""
 
 import hashlib
 from typing import Any
@@ -11,13 +14,21 @@ def weights_sha256(*parts: Any) -> str:
     digest = hashlib.sha256()
     for part in parts:
         config = part.config.to_dict() if hasattr(part.config, "to_dict") else part.config
-        # Names with an underscore say where it was loaded from.
-        told = sorted((name, value) for name, value in config.items() if not name.startswith("_"))
-        digest.update(repr(told).encode())
+        digest.update(repr(_told(config)).encode())
         for name, tensor in sorted(part.state_dict().items()):
             digest.update(name.encode() + str(tuple(tensor.shape)).encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            value = tensor.detach().cpu()
+            value = value.float() if value.is_floating_point() else value
+            digest.update(value.contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _told(config: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Names with an underscore say where it was loaded from, `dtype` as what."""
+    return sorted(
+        (name, _told(value) if isinstance(value, dict) else value)
+        for name, value in config.items() if not name.startswith("_") and name != "dtype"
+    )  # fmt: skip
 
 
 def model_sha256(pipeline: Any) -> str:

@@ -1,26 +1,21 @@
 """The adapter into the base model's weights, file by file: vLLM cannot serve an adapter of a thinker."""
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from safetensors import safe_open
 
 from xperience.common.errors import BadDataError
 from xperience.common.evidence import Evidence
 from xperience.common.files import sha256_of_file
-from xperience.qwen3_omni.predictions import WEIGHTS
-from xperience.training.merging import Files, merge_files
+from xperience.training.merging import ADAPTER_WEIGHTS, Files, PeftAdapter, merge_files
 
 REPORT = "merge.json"
 # Parts of the repository that no adapter of the thinker's text model touches.
 OTHERS = ("audio_tower", "visual", "talker", "code2wav", "code_predictor")
 ADAPTED = re.compile(r"layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.experts\.\d+\.(gate|up|down)_proj)\.weight$")
-
-Tensors = dict[str, torch.Tensor]
 
 
 class Merge(Evidence):
@@ -55,7 +50,8 @@ def merge(base: Path, adapter: Path, output: Path, *, compare: Callable[[Path], 
         found.append(
             Merge(
                 inputs={
-                    "adapter": sha256_of_file(adapter / WEIGHTS), "base_config": sha256_of_file(base / "config.json"),
+                    "adapter": sha256_of_file(adapter / ADAPTER_WEIGHTS),
+                    "base_config": sha256_of_file(base / "config.json"),
                 },
                 merged_weights=deltas.used, rewritten_files=files.rewritten, copied_files=files.copied,
                 dtype=", ".join(sorted(files.dtypes)), **(compare(folder) if compare else {}),
@@ -67,25 +63,8 @@ def merge(base: Path, adapter: Path, output: Path, *, compare: Callable[[Path], 
     return found[0]
 
 
-class Deltas:
-    """What an adapter adds to each weight, by `layers.3.self_attn.q_proj`: paths before it differ between versions."""
-
-    def __init__(self, adapter: Path) -> None:
-        config = json.loads((adapter / "adapter_config.json").read_text())
-        unknown = [name for name in ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern") if config.get(name)]
-        if unknown or config.get("bias", "none") != "none":
-            raise BadDataError("an adapter of another kind", where=str(adapter), why=", ".join(unknown) or "bias")
-        self.adapter, self.scale, self.rank = adapter, config["lora_alpha"] / config["r"], config["r"]
-        with safe_open(adapter / WEIGHTS, "pt") as file:
-            tensors: Tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no dict
-        self._pairs = {
-            name[name.index("layers.") :].removesuffix(".lora_A.weight"): (
-                tensor.float(), tensors[name.replace(".lora_A.", ".lora_B.")].float(),
-            )
-            for name, tensor in tensors.items() if name.endswith(".lora_A.weight")
-        }  # fmt: skip
-        self._taken: set[str] = set()
-        self.used = 0
+class Deltas(PeftAdapter):
+    """What an adapter adds to each weight, by `layers.3.self_attn.q_proj`."""
 
     def has(self, name: str) -> bool:
         """Whether this weight of a checkpoint is adapted."""
@@ -96,35 +75,24 @@ class Deltas:
 
     def merged(self, name: str, weight: torch.Tensor) -> torch.Tensor:
         """The weight with the adapter added, in its own dtype."""
-        return (weight.float() + self.take(name, tuple(weight.shape))).to(weight.dtype)
+        return (weight.float() + self.delta(name, tuple(weight.shape))).to(weight.dtype)
 
-    def take(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
+    def delta(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
         """(out, in) float32 to add to a weight of this shape; BadDataError where the adapter's is another."""
         layer = name[name.index("layers.") :].removesuffix(".weight")
         for key in self._keys(layer):
-            a, b = self._pairs[key]
+            a, b = self.pairs[key]
             part = self._of_expert(layer, a, b, shape) if ".experts." in layer else b @ a
             if part is not None and tuple(part.shape) == shape:
-                self._taken.add(key)
-                self.used += 1
+                self.take(key)
                 return self.scale * part
         raise BadDataError("a weight is of another shape than its adapter", where=name, why=str(shape))
-
-    def check_all_used(self) -> None:
-        """BadDataError where some of the adapter was not added to anything."""
-        left = sorted(set(self._pairs) - self._taken)
-        if left:
-            raise BadDataError(
-                "weights of the adapter have no place in the base model", where=str(self.adapter),
-                why=f"{len(left)} of {len(self._pairs)}, such as {left[0]}",
-                fix="Give the base that it was trained on.",
-            )  # fmt: skip
 
     def _keys(self, layer: str) -> list[str]:
         """peft puts the two fused parameters of experts one around the other: …experts and …experts.base_layer."""
         inside = layer.partition(".experts.")[0] + ".experts"
         wanted = [inside, f"{inside}.base_layer"] if ".experts." in layer else [layer]
-        return [key for key in wanted if key in self._pairs]
+        return [key for key in wanted if key in self.pairs]
 
     def _of_expert(self, layer: str, a: torch.Tensor, b: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor | None:
         """One expert's part of a fused parameter, as peft's ParamWrapper has it; None where it is the other parameter.

@@ -11,8 +11,7 @@ from xperience.common.files import sha256_of_file, whole_lines
 from xperience.qwen3_omni.grammar import closed_sets, is_valid
 from xperience.qwen3_omni.prompt import template_sha256
 from xperience.qwen3_omni.sample import SampleFacts
-
-WEIGHTS = "adapter_model.safetensors"
+from xperience.training.merging import ADAPTER_WEIGHTS
 
 
 class MadeBy(Part):
@@ -29,7 +28,7 @@ def made_by(*, windows: str, base: str, adapter: Path | None, dtype: str) -> Mad
     """The identities of now; `base` is that of the base model's files."""
     return MadeBy(
         windows=windows, base=base,
-        adapter=sha256_of_file(adapter / WEIGHTS) if adapter else "", prompt=template_sha256(), dtype=dtype,
+        adapter=sha256_of_file(adapter / ADAPTER_WEIGHTS) if adapter else "", prompt=template_sha256(), dtype=dtype,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """An adapter into the weights of its base model, file by file: one file of weights is in memory at a time."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +11,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from xperience.common.errors import BadDataError
 from xperience.common.files import sync_folder
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 class Change(Protocol):
@@ -29,6 +33,46 @@ class Change(Protocol):
         ...
 
 
+class PeftAdapter:
+    """LoRA as peft writes it: W + `scale` · B A; `pairs` of A and B by the module's path from `layers.` on.
+
+    Paths before it differ between versions of transformers. BadDataError where it is of a kind that is no such sum.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            config = json.loads((folder / "adapter_config.json").read_text())
+            with safe_open(folder / ADAPTER_WEIGHTS, "pt") as file:
+                tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  no dict
+        except OSError as error:
+            raise BadDataError("no adapter of peft", where=str(folder), why=str(error)[:200]) from error
+        unknown = [name for name in ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern") if config.get(name)]
+        if unknown or config.get("bias", "none") != "none":
+            raise BadDataError("an adapter of another kind", where=str(folder), why=", ".join(unknown) or "bias")
+        self.folder, self.rank, self.scale = folder, config["r"], config["lora_alpha"] / config["r"]
+        self.pairs = {
+            name[name.index("layers.") :].removesuffix(".lora_A.weight"): (
+                tensor, tensors[name.replace(".lora_A.", ".lora_B.")],
+            )
+            for name, tensor in tensors.items() if name.endswith(".lora_A.weight")
+        }  # fmt: skip
+        self._taken: set[str] = set()
+        self.used = 0
+
+    def take(self, key: str) -> None:
+        """A pair has found its weight."""
+        self._taken.add(key)
+        self.used += 1
+
+    def check_all_used(self) -> None:
+        """BadDataError where some of the adapter was not added to anything."""
+        if left := sorted(set(self.pairs) - self._taken):
+            raise BadDataError(
+                "weights of the adapter have no place in the base model", where=str(self.folder),
+                why=f"{len(left)} of {len(self.pairs)}, such as {left[0]}", fix="Give the base that it was trained on.",
+            )  # fmt: skip
+
+
 @dataclass
 class Files:
     """Names of files under the base, and the dtypes of what was merged."""
@@ -38,8 +82,10 @@ class Files:
     dtypes: set[str] = field(default_factory=set)
 
 
-def merge_files(base: Path, output: Path, change: Change, conclude: Callable[[Path, Files], None]) -> None:
-    """Write `output`: all of `base`, what the adapter changes merged; files without any of it are copied.
+def merge_files(
+    base: Path, output: Path, change: Change, conclude: Callable[[Path, Files], None], *, without: str = ""
+) -> None:
+    """Write `output`: all of `base` but `without`, what the adapter changes merged; files with none of it are copied.
 
     `conclude` is given the merged folder while it still has a temporary name; nothing stays where it raises.
     """
@@ -50,6 +96,8 @@ def merge_files(base: Path, output: Path, change: Change, conclude: Callable[[Pa
     try:
         for place in sorted(path for path in base.rglob("*") if path.is_file()):
             name = str(place.relative_to(base))
+            if name == without:
+                continue
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             found = _merged(place, temporary / name, change) if place.suffix == ".safetensors" else set()
             files.dtypes |= found

@@ -136,7 +136,8 @@ class Cosmos3NanoMergeSettings(NanoSettings):
 
     base: Path = setting(Path("models/Cosmos3-Nano"), "Folder of the model.", env=("MODEL_ROOT",))
     adapter: Path = setting(
-        Path("results/cosmos3-nano/post-training/generator/adapter"), "Folder of the generator's adapter and heads."
+        Path("results/cosmos3-nano/post-training/generator/adapter"),
+        "Folder of the generator's adapter and heads, or of the reasoner's adapter.",
     )
     merged: Path = setting(Path("models/cosmos3-nano-merged"), "Folder of the merged model; must not be there.")
     dtype: Literal["bfloat16", "float32"] = setting("bfloat16", "That both are loaded in for the comparison.")

@@ -10,7 +10,7 @@ from xperience.common.settings.cosmos3_nano import Cosmos3NanoTrainSettings
 from xperience.cosmos3_nano import lora
 from xperience.cosmos3_nano.flow import Example, loss_at
 from xperience.cosmos3_nano.post_training.clips import Clips
-from xperience.cosmos3_nano.post_training.grid import Compared, Controllability, compared, controllability, grid_of
+from xperience.cosmos3_nano.post_training.grid import Compared, Control, compared, controllability, grid_of
 from xperience.cosmos3_nano.post_training.grid import measure as measure_grid
 from xperience.cosmos3_nano.post_training.plan import draw_of, plan_steps
 from xperience.cosmos3_nano.post_training.record import Start
@@ -108,7 +108,7 @@ class GeneratorRun(NanoRun):
             for p in self.grid
         ]
 
-    def results(self, base: list[float], adapter: list[float]) -> tuple[dict[str, Compared], Controllability | None]:
+    def results(self, base: list[float], adapter: list[float]) -> tuple[dict[str, Compared], Control | None]:
         """Per mode; and whether the actions are used."""
         own = [place for place, point in enumerate(self.grid) if point.other is None]
         found = compared(

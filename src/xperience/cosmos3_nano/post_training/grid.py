@@ -1,7 +1,8 @@
 """The fixed grid that base model and adapter are compared on: clips of val × σ, noise by seed, nothing drawn anew.
 
 Controllability: the loss of forward dynamics with the actions of another clip, less that with the right ones, at the
-same noise. Where it vanishes the model makes its video without looking at the actions.
+same noise. Where it vanishes the model makes its video without looking at the actions. The reasoner's is that of black
+frames in place of the clip: where it vanishes the answers are guessed without looking at the video.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ SIGMAS = (0.1, 0.3, 0.5, 0.7, 0.9)  # after the shift: what the network is told 
 LEAST_GAP = 0.01
 BETTER, NOT_BETTER = "better than the base", "not better than the base"
 USED, VANISHED = "the video follows the actions", "the controllability gap vanishes: the actions are not used"
+SEEN, BLIND = "the answers follow the video", "the blind-video gap vanishes: the video is not used"
 PLACES = 6
 
 
@@ -48,12 +50,15 @@ class Compared(Part):
     verdict: str
 
 
-class Controllability(Part):
-    """`gap` is shuffled − right, with the adapter; `share` of the right loss. `base_gap` is the base model's."""
+class Control(Part):
+    """Loss of the right input and of a wrong one in its place, with the adapter.
+
+    `gap` is wrong − right; `share` of the right loss. `base_gap` is the base model's.
+    """
 
     points: int
     right: float
-    shuffled: float
+    wrong: float
     gap: float
     share: float
     interval: tuple[float, float] | None
@@ -131,26 +136,35 @@ def dealt(count: int, group: Group, loss_of: Callable[[int], float]) -> list[flo
     return [of_all[number] for number in range(count)]
 
 
-def controllability(points: Sequence[Point], base: Sequence[float], adapter: Sequence[float]) -> Controllability | None:
-    """None where there is no other clip to take actions of.
-
-    It vanishes where the 95 % interval over sessions holds 0, or where it is under 1 % of the loss.
-    """
+def controllability(points: Sequence[Point], base: Sequence[float], adapter: Sequence[float]) -> Control | None:
+    """None where there is no other clip to take actions of."""
     wrong = [n for n, point in enumerate(points) if point.other is not None]
-    if not wrong:
-        return None
     where = {(p.clip, p.sigma): n for n, p in enumerate(points) if p.other is None and p.mode == "forward_dynamics"}
     right = [where[points[n].clip, points[n].sigma] for n in wrong]
-    shuffled_loss, right_loss, ones = _at(adapter, wrong), _at(adapter, right), np.ones(len(wrong))
-    gap, share = float((shuffled_loss - right_loss).mean()), 0.0
+    return control(right, wrong, [points[n].session for n in wrong], base, adapter, verdicts=(USED, VANISHED))
+
+
+def control(
+    right: Sequence[int], wrong: Sequence[int], sessions: Sequence[str], base: Sequence[float],
+    adapter: Sequence[float], *, verdicts: tuple[str, str],
+) -> Control | None:  # fmt: skip
+    """Places of the right and of the wrong inputs, pair by pair; None where there is none.
+
+    The gap vanishes where the 95 % interval over sessions holds 0, or where it is under 1 % of the loss.
+    """
+    if not wrong:
+        return None
+    used, vanished = verdicts
+    wrong_loss, right_loss, ones = _at(adapter, wrong), _at(adapter, right), np.ones(len(wrong))
+    gap = float((wrong_loss - right_loss).mean())
     share = gap / float(right_loss.mean())
-    interval = paired_interval((shuffled_loss, ones), (right_loss, ones), [points[n].session for n in wrong])
-    verdict = VANISHED if share < LEAST_GAP or (interval is not None and interval[0] <= 0) else USED
-    return Controllability(
-        points=len(wrong), right=round(float(right_loss.mean()), PLACES),
-        shuffled=round(float(shuffled_loss.mean()), PLACES), gap=round(gap, PLACES), share=round(share, PLACES),
-        interval=_rounded(interval), base_gap=round(float((_at(base, wrong) - _at(base, right)).mean()), PLACES),
-        verdict=TOO_FEW if interval is None and verdict == USED else verdict,
+    interval = paired_interval((wrong_loss, ones), (right_loss, ones), sessions)
+    verdict = vanished if share < LEAST_GAP or (interval is not None and interval[0] <= 0) else used
+    return Control(
+        points=len(wrong), right=round(float(right_loss.mean()), PLACES), wrong=round(float(wrong_loss.mean()), PLACES),
+        gap=round(gap, PLACES), share=round(share, PLACES), interval=_rounded(interval),
+        base_gap=round(float((_at(base, wrong) - _at(base, right)).mean()), PLACES),
+        verdict=TOO_FEW if interval is None and verdict == used else verdict,
     )  # fmt: skip
 
 

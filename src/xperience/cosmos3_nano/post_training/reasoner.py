@@ -8,7 +8,16 @@ import torch
 
 from xperience.common.errors import ConfigurationError
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoTrainSettings
-from xperience.cosmos3_nano.post_training.grid import Compared, Controllability, compared, dealt, evenly
+from xperience.cosmos3_nano.post_training.grid import (
+    BLIND,
+    SEEN,
+    Compared,
+    Control,
+    compared,
+    control,
+    dealt,
+    evenly,
+)
 from xperience.cosmos3_nano.post_training.plan import plan_steps
 from xperience.cosmos3_nano.post_training.record import Start
 from xperience.cosmos3_nano.post_training.rows import TEXT_TASKS, Answers
@@ -93,27 +102,31 @@ class ReasonerRun(NanoRun):
         }  # fmt: skip
 
     def measure(self) -> list[float]:
-        """Mean loss of the supervised tokens of each answer of the grid."""
+        """Mean loss of the supervised tokens of each answer of the grid; then of each to black frames."""
         self.model.eval()
+        seen = len(self.grid)
 
         def loss_of(place: int) -> float:
-            number = self.grid[place]
-            batch = self.val.row(number).batch(self.group.device)
+            number = self.grid[place % seen]
+            batch = self.val.row(number, black=place >= seen).batch(self.group.device)
             return float(answer_loss(bare(self.model), batch)) / self.val.facts[number].supervised
 
         with torch.no_grad():
-            found = dealt(len(self.grid), self.group, loss_of)
+            found = dealt(2 * seen, self.group, loss_of)
         self.model.train()
         return found
 
     def points(self) -> list[str]:
-        """Records."""
-        return [self.val.facts[number].id for number in self.grid]
+        """Records, and each with black frames."""
+        names = [self.val.facts[number].id for number in self.grid]
+        return names + [f"{name} black frames" for name in names]
 
-    def results(self, base: list[float], adapter: list[float]) -> tuple[dict[str, Compared], Controllability | None]:
-        """Per task."""
-        facts = [self.val.facts[number] for number in self.grid]
-        return compared([fact.task for fact in facts], [fact.session for fact in facts], base, adapter), None
+    def results(self, base: list[float], adapter: list[float]) -> tuple[dict[str, Compared], Control | None]:
+        """Per task; and whether the video is looked at."""
+        facts, seen = [self.val.facts[number] for number in self.grid], len(self.grid)
+        sessions = [fact.session for fact in facts]
+        found = compared([fact.task for fact in facts], sessions, base[:seen], adapter[:seen])
+        return found, control(range(seen), range(seen, 2 * seen), sessions, base, adapter, verdicts=(SEEN, BLIND))
 
     def write_adapter(self, folder: Path) -> None:
         """The adapter as peft writes it."""

@@ -9,17 +9,20 @@ from xperience.common.errors import BadDataError, RefusedError
 from xperience.common.evidence import Evidence, Part, artefact_in
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoTrainSettings
 from xperience.cosmos3_nano.compatibility.record import CompatibilityRecord
-from xperience.cosmos3_nano.post_training.grid import Compared, Controllability
+from xperience.cosmos3_nano.post_training.grid import Compared, Control
 from xperience.cosmos3_nano.record_set import ARTEFACT, RecordSet
 
 RECORD, GRID = "cosmos3_nano_post_training.json", "grid.json"
 PartName = Literal["generator", "reasoner"]
+CONTROLS: dict[PartName, str] = {"generator": "controllability", "reasoner": "blind_video"}  # for the report
 
 
 class PartRun(Part):
     """One part's run: losses on the fixed grid of val before and after, per mode or task.
 
-    `shuffled_actions`: a negative control, trained with the actions of other clips. `sessions` were trained on.
+    `control` is of what the model must look at: actions of another clip for the generator, black frames for the
+    reasoner. `shuffled_actions`: a negative control, trained with the actions of other clips. `sessions` were trained
+    on.
     """
 
     fingerprint: str
@@ -28,7 +31,7 @@ class PartRun(Part):
     trained_parameters: int
     adapter_sha256: dict[str, str]
     losses: dict[str, Compared]
-    controllability: Controllability | None = None
+    control: Control | None = None
     shuffled_actions: bool = False
     sessions: list[str]
     episodes: list[str]
@@ -106,22 +109,21 @@ def write_record(evidence: Path, start: Start, name: PartName, run: PartRun) -> 
     parts = dict(sorted(parts.items()))
     record = PostTrainingRecord(
         inputs=start.inputs, model=start.model, model_sha256=start.model_sha256, parts=parts,
-        metrics={name: _figures(part) for name, part in parts.items()},
+        metrics={name: _figures(name, part) for name, part in parts.items()},
     )  # fmt: skip
     record.write(place)
     return record
 
 
-def _figures(part: PartRun) -> dict[str, Any]:
+def _figures(name: PartName, part: PartRun) -> dict[str, Any]:
     figures: dict[str, Any] = {
         mode: {"base": one.base, "adapter": one.adapter, "fall": one.fall, "verdict": one.verdict}
         for mode, one in part.losses.items()
     }
     figures["steps"] = part.steps
     figures["trained_parameters"] = part.trained_parameters
-    if part.controllability:
-        told = part.controllability
-        figures["controllability"] = {
+    if told := part.control:
+        figures[CONTROLS[name]] = {
             "gap": told.gap, "share": told.share, "base_gap": told.base_gap, "verdict": told.verdict,
         }  # fmt: skip
     return figures

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from xperience.common.errors import BadDataError
@@ -57,8 +58,8 @@ class Answers(Protocol):
         """All of them, in one fixed order."""
         ...
 
-    def row(self, number: int) -> AnswerRow:
-        """One, its labels read back."""
+    def row(self, number: int, *, black: bool = False) -> AnswerRow:
+        """One, its labels read back; `black`: with black frames in place of the clip."""
         ...
 
 
@@ -101,13 +102,14 @@ class RecordAnswers:
         pieces = [*pieces_of(record), IM_END]
         return [token for piece in pieces for token in self.tokenizer(piece, add_special_tokens=False)["input_ids"]]
 
-    def row(self, number: int) -> AnswerRow:
+    def row(self, number: int, *, black: bool = False) -> AnswerRow:
         """BadDataError where the clip is not the record's, or what is supervised is not the answer and its end."""
         record = self.records[number]
         place = self.folder / record.clip.uri
         if not place.is_file() or sha256_of_file(place) != record.clip.sha256:
             raise BadDataError("a file is not the record's", where=str(place), fix="Run `export` again.")
         frames = read_clip(place)[: record.visible_frames]
+        frames = np.zeros_like(frames) if black else frames
         inputs = inputs_of(self.tokenizer, frames, record.clip.fps, record.prompt.text)
         answer = self._answer_ids(record)
         prompt = inputs["input_ids"].shape[1]

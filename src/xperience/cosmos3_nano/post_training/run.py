@@ -12,7 +12,7 @@ from xperience.common.files import replaced_folder, sha256_of_file
 from xperience.common.log import get_log
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoTrainSettings
 from xperience.cosmos3_nano.post_training.clips import ClipFact
-from xperience.cosmos3_nano.post_training.grid import Compared, Controllability
+from xperience.cosmos3_nano.post_training.grid import Compared, Control
 from xperience.cosmos3_nano.post_training.plan import SampleStep
 from xperience.cosmos3_nano.post_training.record import GRID, GridLosses, PartRun, Start, write_record
 from xperience.cosmos3_nano.post_training.rows import AnswerFact
@@ -76,8 +76,8 @@ class NanoRun(Run):
         """The grid's points, told."""
 
     @abstractmethod
-    def results(self, base: list[float], adapter: list[float]) -> tuple[dict[str, Compared], Controllability | None]:
-        """The losses of both, compared."""
+    def results(self, base: list[float], adapter: list[float]) -> tuple[dict[str, Compared], Control | None]:
+        """The losses of both, compared; and those of a wrong input, where there is one to give."""
 
     @abstractmethod
     def write_adapter(self, folder: Path) -> None:
@@ -111,7 +111,7 @@ class NanoRun(Run):
                 self.settings.evidence.expanduser(), self.start, self.settings.part,
                 PartRun(
                     fingerprint=self.fingerprint, steps=self.length, samples_per_step=self.settings.samples_per_step,
-                    trained_parameters=self.trained_parameters, losses=losses, controllability=control,
+                    trained_parameters=self.trained_parameters, losses=losses, control=control,
                     shuffled_actions=self.settings.shuffle_actions,
                     sessions=sorted({fact.session for fact in self.facts}),
                     episodes=sorted({fact.episode for fact in self.facts}),

@@ -70,7 +70,9 @@ def test_the_official_trainer_runs_behind_the_same_gate():
     [
         (TRAIN, {"stage": "full"}, "stage is export, compatibility or post-training"),
         (TRAIN, {"model__claim": ""}, "model.claim is missing"),
-        (COMPATIBILITY, {"trainer": {"workers": 2}}, "trainer.workers is more than 1"),
+        (EXPORT, {"trainer": {"workers": 2}}, "trainer.workers is more than 1"),
+        (COMPATIBILITY, {"trainer": {"workers": 3}}, "settings.clips is 2: 3 processes share the clips"),
+        (COMPATIBILITY, {"trainer": {"workers": 4}, "settings": {"clips": 7}, "gpu": {"count": 2}}, "8 processes"),
         (OFFICIAL, {"officialTrainer__command": []}, "go together"),
         (OFFICIAL, {"stage": "compatibility"}, "for stage post-training"),
         (EXPORT, {"data__recordsPath": "../x"}, "data.recordsPath is a folder in its claim"),

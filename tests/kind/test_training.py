@@ -218,12 +218,14 @@ def test_cosmos_post_training_is_refused_without_its_gates(records):
     records.helm("uninstall", "too-early")
 
 
-def test_cosmos_compatibility_is_shown_on_a_real_pod(records):
-    job = cosmos(records, "compatibility")
+def test_cosmos_compatibility_is_shown_by_two_workers_that_share_the_clips(records):
+    job = cosmos(records, "compatibility", {"trainer": {"workers": 2}})
     assert ended(records, "pytorchjob", job) == "Succeeded"
+    assert len({pod["spec"]["nodeName"] for pod in workers(records, "compatibility").values()}) == 2
     record = json.loads((SHARED / "evidence" / "cosmos3_nano_compatibility.json").read_text())
     assert record["levels"]["L0"] == "pass"
     assert record["required_levels"] == ["L0"]
+    assert len(record["clips"]) == len(record["host"]["workers"]) == 2
 
 
 def test_cosmos_is_post_trained_on_two_nodes_once_its_gates_pass(records):

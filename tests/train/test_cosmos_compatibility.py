@@ -1,6 +1,9 @@
 """The 21 rows: all of L0 pass on the tiny model over staged clips, and each of them fails where it has to."""
 
 import copy
+import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +17,15 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "unit"), str(Path(__file__).pare
 
 from staged import stage
 
+from xperience.common.errors import ConfigurationError
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoCheckSettings, Cosmos3NanoExportSettings
 from xperience.cosmos3_nano.compatibility import behaviour, data, software, trainability
 from xperience.cosmos3_nano.compatibility.record import (
     NAMES,
     CompatibilityRecord,
+    Measured,
     levels_of,
+    of_all_workers,
     required_levels,
     row_not_run,
     row_of,
@@ -111,6 +117,50 @@ def test_the_record_takes_a_minute_and_two_gigabytes_at_most_and_is_what_the_gat
 def test_another_model_has_another_hash_and_real_weights_need_l1():
     assert model_sha256(tiny_pipeline(seed=1)) != model_sha256(tiny_pipeline())
     assert required_levels("tiny") == ["L0"] and required_levels("models/Cosmos3-Nano") == ["L0", "L1"]
+
+
+def test_rows_of_several_workers_fail_where_one_does_and_say_whose():
+    def rows(*verdicts):
+        return [
+            row_of(replace(CHECKS[n], run=lambda _s, v=v: Measured({"v": v}, [v] if v else [])), None)
+            for n, v in enumerate(verdicts)
+        ]
+
+    lacking = row_not_run(14, "L1", "", "no weights")
+    assert of_all_workers([rows("", "bad")]) == rows("", "bad")
+    found = of_all_workers([[*rows("", "", "odd"), lacking], [*rows("", "broken", "odd"), lacking]])
+    assert [row.verdict for row in found] == ["pass", "fail", "fail", "not_run"]
+    assert [row.reason for row in found] == ["", "worker 1: broken", "odd", "no weights"]
+    assert found[1].measured == {"worker 0": {"v": ""}, "worker 1": {"v": "broken"}} and found[3].measured == {}
+    assert levels_of(found)["L0"] == "fail"
+
+
+def test_two_processes_share_the_clips_and_write_one_record(staged, record, tmp_path):
+    found, records = staged
+    output = tmp_path / "compatibility.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "xperience", "cosmos3-nano", "check", "--processes", "2", "--records", records,
+         "--manifest-json", found.manifest, "--output", output, "--log-format", "json"],
+        capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    shared, alone = CompatibilityRecord.read(output), record[0]
+    assert (shared.clips, shared.levels, shared.model_sha256) == (sorted(alone.clips), alone.levels, alone.model_sha256)
+    assert shared.inputs == alone.inputs and len(shared.host["workers"]) == 2
+    assert len({json.dumps(row["measured"]) for row in shared.document()["checks"]}) > 10
+    of_each = shared.checks[5].measured  # actions: of other clips on each worker
+    assert set(of_each) == {"worker 0", "worker 1"} and of_each["worker 0"] != of_each["worker 1"]
+    assert "record of 2 clips" in done.stderr
+
+
+def test_a_worker_without_a_clip_is_refused(staged):
+    found, records = staged
+    with pytest.raises(ConfigurationError, match="2 clips, 3 workers"):
+        staged_samples(records, found.manifest, None, most=2, share=(0, 3))
+    both = staged_samples(records, found.manifest, None, most=2)
+    shares = [staged_samples(records, found.manifest, None, most=2, share=(rank, 2)) for rank in range(2)]
+    names = [[sample.record.record_id for sample, _ in clips] for clips in (both, *shares)]
+    assert sorted(names[0]) == sorted(names[1] + names[2]) and len(names[1]) == 1
 
 
 def test_a_level_fails_with_a_row_and_does_not_pass_without_one(subject):

@@ -17,7 +17,10 @@ XPERIENCE_OUTPUT: /data/{{ .Values.data.outputPath }}
 {{- if ne (empty $official.image) (empty $official.command) }}{{ fail "ERROR: officialTrainer.image and officialTrainer.command go together." }}{{ end -}}
 {{- else -}}
 {{- if $official.image }}{{ fail "ERROR: officialTrainer.image is for stage post-training." }}{{ end -}}
-{{- if gt (int .Values.trainer.workers) 1 }}{{ fail (printf "ERROR: trainer.workers is more than 1: stage %s is one worker." .Values.stage) }}{{ end -}}
+{{- if and (eq .Values.stage "export") (gt (int .Values.trainer.workers) 1) }}{{ fail "ERROR: trainer.workers is more than 1: stage export is one worker." }}{{ end -}}
+{{- $clips := dig "clips" 2 .Values.settings | int -}}
+{{- $processes := mul (int .Values.trainer.workers) (int (include "common.trainer.processes" .)) -}}
+{{- if and (eq .Values.stage "compatibility") (gt $processes $clips) }}{{ fail (printf "ERROR: settings.clips is %d: %d processes share the clips, each needs one." $clips $processes) }}{{ end -}}
 {{- end -}}
 {{- end -}}
 

@@ -1,12 +1,14 @@
 """`xperience cosmos3-nano export | check | evaluate | train | merge`."""
 
 import sys
+import tempfile
+from pathlib import Path
 
 import typer
 
 from xperience.cli.console import out, print_json, print_table
 from xperience.cli.flags import command
-from xperience.common.errors import RefusedError, UsageError
+from xperience.common.errors import UsageError
 from xperience.common.log import configure_log
 from xperience.common.settings.cosmos3_nano import (
     Cosmos3NanoCheckSettings,
@@ -52,9 +54,18 @@ def export_records(settings: Cosmos3NanoExportSettings) -> None:
 @command(app, "check", Cosmos3NanoCheckSettings)
 def check_compatibility(settings: Cosmos3NanoCheckSettings) -> None:
     """Run L0, a tiny random model over staged clips, and L1 on real weights if asked; 21 rows, 77 where one fails."""
-    from xperience.cosmos3_nano.compatibility.run import check
+    from xperience.cosmos3_nano.compatibility.run import check, refuse_failures
+    from xperience.training.launch import is_of_a_job, launch
 
     configure_log(settings.log_format, settings.log_level)
+    if settings.processes > 1 or is_of_a_job():
+        with tempfile.TemporaryDirectory(prefix="xperience-cosmos3-") as folder:
+            place = Path(folder) / "settings.json"
+            place.write_text(settings.model_dump_json())
+            worker = ["-m", "xperience.cosmos3_nano.compatibility.worker", str(place)]
+            code, said = launch(worker, processes=settings.processes)
+        print(f"xperience: {said}", file=sys.stderr)
+        sys.exit(code)
     found = check(settings)
     if settings.json_output:
         print_json(found.document())
@@ -66,12 +77,7 @@ def check_compatibility(settings: Cosmos3NanoCheckSettings) -> None:
         )
         for level, verdict in found.levels.items():
             out.print(f"{level}: {verdict}" + (" (needed)" if level in found.required_levels else ""))
-    failed = [f"{row.number} {row.name}: {row.reason}" for row in found.checks if row.verdict == "fail"]
-    if failed:
-        raise RefusedError(
-            "Cosmos3-Nano and this data do not fit", where=str(settings.output), why="; ".join(failed),
-            fix="Post-training stays shut until every row of the needed levels passes.",
-        )  # fmt: skip
+    refuse_failures(found, settings.output)
 
 
 @command(app, "evaluate", Cosmos3NanoEvaluateSettings)

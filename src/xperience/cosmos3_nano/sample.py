@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xperience.common.errors import BadDataError
+from xperience.common.errors import BadDataError, ConfigurationError
 from xperience.common.files import sha256_of_file
 from xperience.cosmos3_nano.actions import WIDTHS, Actions, actions_of
 from xperience.cosmos3_nano.media import cut, read_clip
@@ -81,17 +81,32 @@ def check_actions(actions: Floats, *, domain: str, chunk: int) -> None:
 
 
 def staged_samples(
-    folder: Path, manifest_json: Path, data_root: Path | None, *, most: int, seed: int = 7
+    folder: Path,
+    manifest_json: Path,
+    data_root: Path | None,
+    *,
+    most: int,
+    seed: int = 7,
+    share: tuple[int, int] = (0, 1),
 ) -> list[tuple[ClipSample, Source]]:
-    """Clips of train drawn by seed, each with its source; val and test stay unseen."""
+    """Clips of train drawn by seed, each with its source; val and test stay unseen.
+
+    `share`: number of a worker, and of how many that each take a part. ConfigurationError where one would have none.
+    """
     records = [record for record in read_records(folder, "forward_dynamics") if record.split == "train"]
     if not records:
         raise BadDataError("no action clip of train", where=str(folder), fix="Run `cosmos3-nano export`.")
     statistics = ActionStatistics.read(folder / STATISTICS)
     episodes = {episode.id: episode for episode in read_sources(manifest_json, data_root, "actions").episodes}
     chosen = np.random.default_rng(seed).permutation(len(records))[:most]
+    rank, world = share
+    if len(chosen) < world:
+        raise ConfigurationError(
+            "more workers than clips", where="--clips", why=f"{len(chosen)} clips, {world} workers",
+            fix="Give every worker a clip or more, or run fewer workers.",
+        )  # fmt: skip
     found = []
-    for record in (records[number] for number in sorted(chosen.tolist())):
+    for record in (records[number] for number in sorted(chosen[rank::world].tolist())):
         if not isinstance(record, ForwardDynamicsRecord):
             raise BadDataError("not a forward dynamics record", where=record.record_id)
         episode = episodes.get(record.episode_id)

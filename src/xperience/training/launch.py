@@ -28,6 +28,11 @@ LOST = 134
 FINAL = frozenset({ExitCode.USAGE, ExitCode.BAD_DATA, ExitCode.NO_SPACE, ExitCode.REFUSED, ExitCode.CONFIGURATION})
 
 
+def is_of_a_job() -> bool:
+    """Whether the training operator, or Kubeflow's trainer, started this host as one of a job's."""
+    return "PET_NNODES" in os.environ
+
+
 def launch(worker: Sequence[str], *, processes: int) -> tuple[int, str]:
     """Run torchrun around `worker`; returns exit code and message of what ended it.
 

@@ -69,6 +69,9 @@ class Cosmos3NanoCheckSettings(NanoSettings):
     golden: Path | None = setting(None, "L1: folder of NVIDIA's own samples, cosmos-framework's inputs/omni/*.json.")
     most_seconds: float | None = setting(None, "L1: seconds that a clip may take in any mode; without it any.", gt=0)
     dtype: Literal["bfloat16", "float32"] = setting("bfloat16", "L1: of the weights.")
+    processes: int = setting(
+        1, "Processes of this host that share the clips; PyTorchJob's PET_NPROC_PER_NODE wins.", ge=1
+    )
 
 
 class Cosmos3NanoEvaluateSettings(NanoSettings):

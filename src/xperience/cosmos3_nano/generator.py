@@ -14,6 +14,7 @@ from xperience.cosmos3_nano.flow import Mode, example_of
 from xperience.cosmos3_nano.media import for_pipeline
 from xperience.cosmos3_nano.parts import Sampler
 from xperience.cosmos3_nano.sample import ClipSample, check_actions
+from xperience.training.quiet import quiet
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,10 @@ def load_pipeline(base: Path, dtype: torch.dtype) -> Any:
             "no base model", where=str(base), why="no model_index.json in it",
             fix="Give the folder of a downloaded checkpoint: `xperience select from-repo` and `relay run` bring it.",
         )  # fmt: skip
+    import diffusers
     from diffusers import Cosmos3OmniPipeline, UniPCMultistepScheduler
 
+    quiet(diffusers)
     pipeline = Cosmos3OmniPipeline.from_pretrained(base, enable_safety_checker=False, dtype=dtype)
     sampler = Sampler()
     pipeline.scheduler = UniPCMultistepScheduler.from_config(

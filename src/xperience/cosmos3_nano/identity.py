@@ -23,11 +23,11 @@ def weights_sha256(*parts: Any) -> str:
     return digest.hexdigest()
 
 
-def _told(config: dict[str, Any]) -> list[tuple[str, Any]]:
+def _told(config: dict[Any, Any]) -> list[tuple[str, Any]]:
     """Names with an underscore say where it was loaded from, `dtype` as what."""
     return sorted(
-        (name, _told(value) if isinstance(value, dict) else value)
-        for name, value in config.items() if not name.startswith("_") and name != "dtype"
+        (str(name), _told(value) if isinstance(value, dict) else value)
+        for name, value in config.items() if not str(name).startswith("_") and name != "dtype"
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xperience.common.errors import ConfigurationError
 from xperience.common.patches import SIDE, TEMPORAL, patchify, video_tokens
 from xperience.cosmos3_nano.formats.reasoner import MOST_FRAMES, SAMPLED_FPS
+from xperience.training.quiet import quiet
 
 VIDEO, VIDEO_START, VIDEO_END = "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"
 VIDEO_TYPE = 2  # in `mm_token_type_ids`
@@ -34,8 +35,10 @@ def load_reasoner(base: Path, dtype: torch.dtype) -> Reasoner:
             "no reasoner", where=str(base), why="no config.json in it",
             fix="Give the folder of a downloaded checkpoint: `xperience select from-repo` and `relay run` bring it.",
         )  # fmt: skip
+    import transformers
     from transformers import AutoTokenizer, Cosmos3OmniForConditionalGeneration
 
+    quiet(transformers)
     model, told = Cosmos3OmniForConditionalGeneration.from_pretrained(base, dtype=dtype, output_loading_info=True)
     if told["missing_keys"] or told["unexpected_keys"]:
         raise ConfigurationError(

@@ -10,6 +10,7 @@ import torch
 from xperience.common.errors import ConfigurationError
 from xperience.common.evidence import Part
 from xperience.qwen3_omni.weights import no_base
+from xperience.training.quiet import quiet
 
 BASE = "Qwen/Qwen3-Omni-30B-A3B-Instruct"
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -93,8 +94,10 @@ def load_thinker(base: Path, dtype: torch.dtype | Literal["auto"]) -> tuple[Any,
 
     "auto" is the dtype that the checkpoint has.
     """
+    import transformers
     from transformers import Qwen3OmniMoeThinkerForConditionalGeneration
 
+    quiet(transformers)
     try:
         architecture = json.loads((base / "config.json").read_text())["architectures"][0]
     except (OSError, ValueError, LookupError) as error:

@@ -12,6 +12,7 @@ from safetensors import safe_open
 
 from xperience.common.errors import BadDataError, ConfigurationError
 from xperience.common.transfer import MANIFEST_NAME, TransferManifest
+from xperience.training.quiet import quiet
 
 INDEX = "model.safetensors.index.json"
 EXPERT = re.compile(r"\.experts\.(\d+)\.(gate|up|down)_proj\.weight$")
@@ -60,9 +61,11 @@ def revision_of(base: Path, wanted: str = "") -> str:
 
 def empty_thinker(base: Path, dtype: torch.dtype) -> Any:
     """The thinker of a checkpoint, whole model or thinker alone: parameters on the meta device, buffers in memory."""
+    import transformers
     from accelerate import init_empty_weights
     from transformers import AutoConfig, Qwen3OmniMoeThinkerForConditionalGeneration
 
+    quiet(transformers)
     try:
         config = AutoConfig.from_pretrained(base)
         config = getattr(config, "thinker_config", config)

@@ -52,6 +52,11 @@ def test_ssh_one_install_moves_the_selection_and_shows_it(cluster):
     assert any(path in str(line.get("object", "")) for line in sidecar)
     assert cluster.kubectl("logs", pod, "-c", "relay").strip().splitlines()[-1].strip().startswith("wall")
     cluster.helm("test", "plain")
+    (container,) = (
+        one for one in cluster.get("pod", pod)["status"]["initContainerStatuses"] if one["name"] == "rclone"
+    )
+    assert container["state"]["terminated"]["exitCode"] in (0, 143)  # told to end, as the relay was done
+    assert cluster.status()[job]["last_error"] == ""
     check_by_an_independent_job(cluster, "plain", store)
 
 

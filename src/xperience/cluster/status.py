@@ -18,6 +18,7 @@ TRAINING = (
     ("kubeflow.org", "v1", "pytorchjobs", "training.kubeflow.org/job-name"),
     ("trainer.kubeflow.org", "v1alpha1", "trainjobs", "jobset.sigs.k8s.io/jobset-name"),
 )
+TOLD_TO_END = 143  # 128 + SIGTERM
 OURS = "app.kubernetes.io/part-of=xperience"
 State = Literal["suspended", "waiting", "running", "complete", "failed"]
 
@@ -140,7 +141,11 @@ def _initialising(pods: list[Pod]) -> bool:
 
 
 def _errors(pod: Pod) -> list[str]:
-    """One line per container that failed or cannot start, and why the pod finds no node."""
+    """One line per container that failed or cannot start, and why the pod finds no node.
+
+    A sidecar that is told to end (143) because the others are done has not failed.
+    """
+    sidecars = {one.name for one in pod.spec.init_containers or [] if one.restart_policy == "Always"}
     found = [
         f"{pod.metadata.name}: {condition.reason} {condition.message}"
         for condition in pod.status.conditions or []
@@ -149,7 +154,7 @@ def _errors(pod: Pod) -> list[str]:
     for status in [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]:
         for state in (status.last_state, status.state):
             ended, waiting = state and state.terminated, state and state.waiting
-            if ended and ended.exit_code:
+            if ended and ended.exit_code and not (ended.exit_code == TOLD_TO_END and status.name in sidecars):
                 message = (ended.message or ended.reason or "").strip().splitlines()[-1:] or [""]
                 found.append(f"{status.name} exit {ended.exit_code}: {message[0]}")
             if waiting and waiting.reason not in ("PodInitializing", "ContainerCreating"):

@@ -54,6 +54,7 @@ def export_records(settings: Cosmos3NanoExportSettings) -> None:
 @command(app, "check", Cosmos3NanoCheckSettings)
 def check_compatibility(settings: Cosmos3NanoCheckSettings) -> None:
     """Run L0, a tiny random model over staged clips, and L1 on real weights if asked; 21 rows, 77 where one fails."""
+    from xperience.cosmos3_nano.compatibility.record import CompatibilityRecord
     from xperience.cosmos3_nano.compatibility.run import check, refuse_failures
     from xperience.training.launch import is_of_a_job, launch
 
@@ -65,8 +66,11 @@ def check_compatibility(settings: Cosmos3NanoCheckSettings) -> None:
             worker = ["-m", "xperience.cosmos3_nano.compatibility.worker", str(place)]
             code, said = launch(worker, processes=settings.processes)
         print(f"xperience: {said}", file=sys.stderr)
-        sys.exit(code)
-    found = check(settings)
+        if code or is_of_a_job():
+            sys.exit(code)
+        found = CompatibilityRecord.read(settings.output.expanduser())
+    else:
+        found = check(settings)
     if settings.json_output:
         print_json(found.document())
     else:

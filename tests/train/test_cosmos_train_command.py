@@ -19,6 +19,7 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "unit"), str(Path(__file__).pare
 
 from chain_parts import Chain
 from evidence_parts import call, write_evidence
+from full_volume import run_full_and_with_room
 from peft import PeftModel
 from staged import stage
 
@@ -160,6 +161,15 @@ def test_whatever_ends_a_run_the_same_command_goes_on_bit_equal(ready, undisturb
     assert left(tmp_path) == left(undisturbed[0])
     again = PostTrainingRecord.read(ready.chain.evidence / RECORD).parts["generator"]
     assert again == undisturbed[1]
+
+
+def test_a_checkpoint_without_room_ends_the_run_with_73_and_it_goes_on_when_there_is(ready, undisturbed, tmp_path):
+    output = tmp_path / "volume"
+    told, full, room = run_full_and_with_room(
+        output, 600, [sys.executable, "-m", "xperience", *ready.arguments(output / "run", epochs=1)]
+    )
+    assert (full, room) == (73, 0), told
+    assert "step-" in told and "No space left on device" in told and "Traceback" not in told
 
 
 def test_one_process_has_the_losses_of_two(ready, undisturbed, tmp_path):

@@ -1,6 +1,5 @@
 """The `xperience` command: its groups, and the one place where an error becomes a message and an exit code."""
 
-import errno
 import resource
 import sys
 
@@ -26,7 +25,7 @@ from xperience.cli import (
 )
 from xperience.cli.console import terminate_with
 from xperience.cli.flags import command
-from xperience.common.errors import ConfigurationError, ExitCode, NoSpaceError, XperienceError
+from xperience.common.errors import ConfigurationError, ExitCode, XperienceError, error_of_disk
 from xperience.common.settings.cluster import ClusterStatusSettings
 from xperience.common.settings.demo import DemoSettings
 from xperience.common.settings.doctor import DoctorSettings
@@ -79,16 +78,6 @@ def report(error: XperienceError) -> int:
     print(f"xperience: {error}", file=sys.stderr)
     terminate_with(str(error))
     return int(error.exit_code)
-
-
-def error_of_disk(error: OSError) -> XperienceError | None:
-    """A disk that is full or that may not be written, as one of our errors; None where it is something else."""
-    where, why = str(error.filename or ""), str(error.strerror)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NoSpaceError("a file cannot be written", where=where, why=why, fix="Free space there and run again.")
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return ConfigurationError("a file cannot be used", where=where, why=why, fix="This user has to be able to.")
-    return None
 
 
 def main() -> None:

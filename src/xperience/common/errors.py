@@ -1,5 +1,6 @@
 """Exit codes (sysexits) and the exceptions that carry them; `cli` turns them into one line on stderr."""
 
+import errno
 from enum import IntEnum
 
 
@@ -78,3 +79,13 @@ class StoppedError(XperienceError):
     """Stopped by SIGTERM or SIGINT with the state saved (143)."""
 
     exit_code = ExitCode.STOPPED
+
+
+def error_of_disk(error: OSError) -> XperienceError | None:
+    """A disk that is full or that may not be written, as one of our errors; None where it is something else."""
+    where, why = str(error.filename or ""), str(error.strerror)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpaceError("a file cannot be written", where=where, why=why, fix="Free space there and run again.")
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return ConfigurationError("a file cannot be used", where=where, why=why, fix="This user has to be able to.")
+    return None

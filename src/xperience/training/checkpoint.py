@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -40,7 +41,13 @@ def save(output: Path, model: Any, optimizer: Any, *, group: Group, progress: di
         temporary.mkdir(parents=True)
     group.barrier()
     weights, moments = get_state_dict(model, optimizer, options=OPTIONS)
-    dcp.save({"model": weights, "optimizer": moments}, checkpoint_id=temporary)
+    try:
+        dcp.save({"model": weights, "optimizer": moments}, checkpoint_id=temporary)
+    except CheckpointException as error:  # a BaseException, with what each rank raised
+        for one, _ in error.failures.values():
+            if isinstance(one, OSError):
+                raise OSError(one.errno, one.strerror, str(temporary)) from error
+        raise
     group.barrier()
     if group.rank == 0:
         write_atomic(temporary / MARKER, json.dumps(progress, sort_keys=True) + "\n")

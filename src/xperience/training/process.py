@@ -5,8 +5,9 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
-from xperience.common.errors import XperienceError
+from xperience.common.errors import XperienceError, error_of_disk
 from xperience.common.log import configure_log, get_log
 from xperience.common.metrics import serve_metrics
 from xperience.common.settings import CommonSettings
@@ -26,13 +27,21 @@ def worker_process(settings: CommonSettings) -> Iterator[None]:
     try:
         yield
     except XperienceError as error:
-        tell_outcome(exit_code=int(error.exit_code), message=str(error))
-        print(f"xperience: {error}", file=sys.stderr)
-        sys.exit(1)
+        _end(error)
+    except OSError as error:
+        if named := error_of_disk(error):
+            _end(named)
+        raise
     except RuntimeError as error:
         if is_of_the_others(error):
             tell_outcome(exit_code=LOST, message=f"lost another process of the run: {str(error).splitlines()[0][:200]}")
         raise
+
+
+def _end(error: XperienceError) -> NoReturn:
+    tell_outcome(exit_code=int(error.exit_code), message=str(error))
+    print(f"xperience: {error}", file=sys.stderr)
+    sys.exit(1)
 
 
 def serve(group: Group, metrics_port: int | None) -> None:

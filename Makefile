@@ -98,14 +98,17 @@ bench-scale: $(READY) ## Plan, ledger and status of 12,102 episodes and of 100,0
 
 .PHONY: bench-shards
 bench-shards: $(READY) rclone sshd ## How long 1–64 relays take, and real runs of 1, 2 and 4 that check it: 2 min
-	{ $(BIN)/python benchmarks/relay/shards.py; $(BIN)/python benchmarks/relay/shards.py --check; } | tee benchmarks/relay/kept/shards.txt
+	kept=benchmarks/relay/kept/shards.txt
+	{ echo "make bench-shards"; $(BIN)/python benchmarks/relay/shards.py; $(BIN)/python benchmarks/relay/shards.py --check; } | tee $$kept.new
+	mv $$kept.new $$kept
 
 .PHONY: bench-stages
-bench-stages: environment-train ## Windows, training, decoding, probe and check beside what they replace: 30 min, 20 GB of disk
-	for run in windows/run.py train/packing.py decode/run.py prepare/probe.py prepare/check.py; do
-	  echo "$$ benchmarks/$$run"
-	  $(BIN)/python benchmarks/$$run
-	done | tee benchmarks/relay/kept/stages.txt
+bench-stages: environment-train ## Windows, training, decoding, probe and check beside what they replace: 30 min, 20 GB of disk; STAGES='prepare/probe' for one
+	for run in $(or $(STAGES),windows/run train/packing decode/run prepare/probe prepare/check); do
+	  kept=benchmarks/relay/kept/$${run//\//-}.txt
+	  { echo "python benchmarks/$$run.py"; $(BIN)/python benchmarks/$$run.py; } | tee $$kept.new
+	  mv $$kept.new $$kept
+	done
 
 .PHONY: bench-tools
 bench-tools: ## What the peers need: Debian packages, s5cmd from its Go module; what cannot be had is not_run

@@ -42,10 +42,9 @@ def write_page(page: Path, kept: Path, names: Sequence[str], ways: Mapping[str, 
             text.append(f"\n## {link}, {store.upper()}, {what}\n")
             text.append(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
         text.append(f"| {' | '.join(row(ways[way], found.get(name)))} |")
-    text.extend(
-        f"\n## {place.stem.capitalize()}: `make bench-{place.stem}`\n\n```text\n{place.read_text().strip()}\n```"
-        for place in sorted(kept.glob("*.txt"))
-    )
+    for place in sorted(kept.glob("*.txt")):  # of `make bench-shards` and `bench-stages`; the first line is the command
+        command, _, printed = place.read_text().partition("\n")
+        text.append(f"\n## `{command}`\n\n```text\n{printed.strip()}\n```")
     machines = sorted(
         {
             f"* {d['processor']}, {d['cores']} cores, Linux {d['kernel']}, Python {d['python']}, {d['ssh']},"

@@ -106,13 +106,13 @@ def of_all_workers(found: Sequence[Sequence[CheckRow]]) -> list[CheckRow]:
     rows = []
     for same in zip(*found, strict=True):
         verdict = next(name for name in WORST_FIRST if name in {row.verdict for row in same})
-        reasons = {f"worker {n}: {row.reason}" for n, row in enumerate(same) if row.reason}
+        reasons = [f"worker {n}: {row.reason}" for n, row in enumerate(same) if row.reason]
         alike = {row.reason for row in same}
         rows.append(
             _row(
                 same[0].number, same[0].level, same[0].threshold,
                 {f"worker {n}": row.measured for n, row in enumerate(same) if row.measured}, verdict,
-                alike.pop() if len(alike) == 1 else "; ".join(sorted(reasons)),
+                same[0].reason if len(alike) == 1 else "; ".join(reasons),
             )
         )  # fmt: skip
     return rows

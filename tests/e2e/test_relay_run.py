@@ -49,6 +49,20 @@ def test_the_manifest_says_how_each_file_was_verified(job):
 
 
 @BOTH_STORES
+def test_what_killed_sends_of_a_lost_ledger_left_is_deleted(job):
+    path = "session-1/ep1/annotation.hdf5"
+    if job.destination.kind == "ssh":
+        job.destination.put(f"{path}.0123abcd.partial", b"half")
+    else:
+        key = f"{job.destination.prefix}/{path}"
+        server = job.destination.server
+        server.client().create_multipart_upload(Bucket=server.bucket, Key=key)
+        assert job.destination.unfinished_uploads() == [key]
+    job.run()
+    job.check_whole()
+
+
+@BOTH_STORES
 def test_a_second_run_moves_nothing(job):
     job.run()
     served = job.hub.log.served().total_bytes

@@ -198,7 +198,9 @@ def test_leftovers_of_killed_transfers_are_deleted_and_nothing_else(sshd, tmp_pa
         transfer_host=sshd.host, transfer_root=str(root), ssh_key=sshd.key, known_hosts=sshd.known_hosts
     )
     with open_store(settings, scratch=tmp_path) as store:
-        assert sorted(store.clean_leftovers(["s/f"])) == [".xperience-probe-11112222", "s/f.0123abcd.partial"]
+        assert store.clean_leftovers([]) == [".xperience-probe-11112222"]  # no folder but the root is looked at
+        assert store.clean_leftovers(["s/f"], ["s/other"]) == []
+        assert store.clean_leftovers(["s/f"]) == ["s/f.0123abcd.partial"]
     assert sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()) == [
         "s/f", "s/g.0123abcd.partial",
     ]  # fmt: skip

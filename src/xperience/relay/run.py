@@ -127,11 +127,7 @@ class Relay:
             started = time.monotonic()
             self.store.reach()
             login_seconds = time.monotonic() - started
-            if "download" in self.legs or not is_held(self.scratch.root, "download"):
-                # A lost ledger, another cut into shards, files that somebody else brought: none of them moves again.
-                found = rebuild(self.ledger, self.store, self.progress.verify, at_once=4)
-                if found:
-                    self.events.add("found_at_store", files=found)
+            self._look_at_store()
         self.download = DownloadLeg(
             self.hub, self.ledger, self.budget, self.events, self.progress, self._download_rules(),
             stop=self.stop, on_downloaded=self._on_downloaded,
@@ -145,6 +141,21 @@ class Relay:
             deleted, freed_bytes = self.scratch.sweep(self.ledger, self.budget.budget_bytes)
             if deleted:
                 self.events.add("orphans_deleted", files=deleted, freed_bytes=freed_bytes)
+
+    def _look_at_store(self) -> None:
+        """Of files that nobody sends now: delete what killed sends left; take those that are there whole.
+
+        A lost ledger, another cut into shards, files that somebody else brought: none of them moves again.
+        """
+        waiting = self.ledger.files(State.PLANNED, State.DOWNLOADING, State.DOWNLOADED)
+        if not waiting:
+            return
+        listing = self.store.listing()
+        self.store.clean_leftovers([file.path for file in waiting], listing)
+        if "download" in self.legs or not is_held(self.scratch.root, "download"):
+            found = rebuild(self.ledger, self.store, listing, self.progress.verify, at_once=4)
+            if found:
+                self.events.add("found_at_store", files=found)
 
     def _alone_wait_seconds(self) -> float | None:
         return None if self.settings.legs == "both" else self.settings.lock_wait_seconds
@@ -268,8 +279,10 @@ class Relay:
                 for e in sorted(self.selection.episodes, key=lambda episode: episode.path)
             ],
         }
+        # A send that was not interrupted leaves nothing behind; what was there before the first is gone already.
+        interrupted = [file.path for file in self.ledger.files() if file.sends > 1]
         with ThreadPoolExecutor(1) as pool:  # a listing and a small file take seconds each on a long way
-            cleaned = pool.submit(self.store.clean_leftovers, [file.path for file in about["files"]])
+            cleaned = pool.submit(self.store.clean_leftovers, interrupted)
             self._put_manifests(about)
             cleaned.result()
         return True

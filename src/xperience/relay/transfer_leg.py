@@ -229,6 +229,7 @@ class TransferLeg:
         if verified is None:
             self.ledger.set(file.path, State.DOWNLOADED)
         else:
+            self.store.clean_leftovers([file.path])  # where it was whole before, and the job wrote beside it
             self._commit(file, verified)
 
     def _follow(self, file: LedgerFile, job: JobId) -> Phase:

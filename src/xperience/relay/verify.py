@@ -1,5 +1,6 @@
 """Look at the store again: everything that the manifest names, and whatever it does not."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from xperience.common.errors import BadDataError
@@ -72,14 +73,13 @@ def verify_store(store: Store, *, at_once: int) -> TransferVerification:
     )
 
 
-def rebuild(ledger: Ledger, store: Store, leg: Leg, *, at_once: int) -> int:
+def rebuild(ledger: Ledger, store: Store, listing: Mapping[str, int], leg: Leg, *, at_once: int) -> int:
     """Planned files that the store holds already: prove each against the hub's hash; returns how many are right.
 
     A file is taken only if its bytes at the store are those of the hub: by the entry of an earlier manifest that the
     store's own hash still confirms, or by a hash of the stored bytes.
     """
     planned = [file for file in ledger.files(State.PLANNED) if file.hub_sha256]
-    listing = store.listing() if planned else {}
     candidates = [file for file in planned if listing.get(file.path) == file.size_bytes]
     if not candidates:
         return 0

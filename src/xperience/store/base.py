@@ -1,6 +1,6 @@
 """What the relay needs of a destination, whichever it is."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -113,8 +113,8 @@ class Store(Protocol):
     def delete(self, path: str) -> None:
         """Delete a file; a missing one is no error."""
 
-    def clean_leftovers(self, paths: Iterable[str]) -> list[str]:
-        """Delete what killed transfers of these files left beside them; returns its names."""
+    def clean_leftovers(self, paths: Collection[str], listing: Iterable[str] | None = None) -> list[str]:
+        """Delete what killed transfers of these files left beside them; returns its names. `listing`: if at hand."""
 
     def checks(self, needed_bytes: int) -> Iterator[Check]:
         """The store's part of a preflight."""

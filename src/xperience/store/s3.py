@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +100,10 @@ class S3Store(Mover):
         """S3 has no end."""
         return None
 
-    def clean_leftovers(self, paths: Iterable[str]) -> list[str]:
+    def clean_leftovers(self, paths: Collection[str], listing: Iterable[str] | None = None) -> list[str]:
         """Abort unfinished multipart uploads of these files, where the credentials may; delete forgotten probes."""
         keys = {self._bucket.key(path) for path in paths}
-        aborted = leftovers(self.listing(), ())
+        aborted = leftovers(self.listing() if listing is None else listing, ())
         for path in aborted:
             self.delete(path)
         try:

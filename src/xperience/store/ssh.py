@@ -5,7 +5,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -181,12 +181,19 @@ class SshStore(Mover):
         free = self.free_bytes()
         return free is not None and free < LEAST_FREE_BYTES
 
-    def clean_leftovers(self, paths: Iterable[str]) -> list[str]:
-        """Delete `.partial` files of killed transfers."""
-        found = leftovers(self.listing(), paths)
+    def clean_leftovers(self, paths: Collection[str], listing: Iterable[str] | None = None) -> list[str]:
+        """Delete `.partial` files of killed transfers; without a listing, only these files' folders are looked at."""
+        found = leftovers(self._beside(paths) if listing is None else listing, paths)
         for path in found:
             self.delete(path)
         return found
+
+    def _beside(self, paths: Iterable[str]) -> list[str]:
+        """What lies in the folders of these files, and in the data root itself."""
+        folders = sorted({path.rpartition("/")[0] for path in paths} | {""})
+        with ThreadPoolExecutor(4) as pool:
+            listings = pool.map(lambda folder: self.listing(folder, recurse=False), folders)
+            return [path for listing in listings for path in listing]
 
     def checks(self, needed_bytes: int) -> Iterator[Check]:
         """Host key and login, write and delete, a working remote hash, room."""

@@ -187,7 +187,8 @@ def test_the_total_rate_holds_over_all_connections(tmp_path):
             answers = list(pool.map(lambda url: httpx2.get(url, follow_redirects=True), urls))
         seconds = time.monotonic() - begun
     assert sum(len(answer.content) for answer in answers) == 2_000_000
-    assert 0.95 <= seconds / 1.0 <= 1.10  # 0.05 s of it is the burst
+    # One second, of which 0.05 s is the burst; with a rate of its own each: 0.25 s, one by one: 4 s.
+    assert 0.95 <= seconds <= 2.0
 
 
 def test_a_virtual_file_is_read_alike_in_any_ranges():

@@ -1,0 +1,3 @@
+package tools
+
+import _ "github.com/peak/s5cmd/v2/command"

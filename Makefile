@@ -25,6 +25,10 @@ demo: $(READY) rclone sshd ## The whole way on this machine: 16 synthetic episod
 demo-train: environment-train rclone sshd ## The same, then windows, a tiny model trained and evaluated, and Cosmos3-Nano (torch, 5 GB)
 	$(BIN)/xperience demo --train
 
+.PHONY: cluster
+cluster: environment-train rclone ## A cluster of two nodes with stand-ins in it, as root, for docs/tutorial.md; a node image first where none can be pulled: 20 min, once
+	$(BIN)/python tests/kind/ground.py
+
 .PHONY: rclone
 rclone: ## Build rclone 1.76 from its Go module, once, into the user's cache
 	scripts/rclone
@@ -114,7 +118,8 @@ bench-stages: environment-train ## Windows, training, decoding, probe and check 
 bench-tools: ## What the peers need: Debian packages, s5cmd from its Go module; what cannot be had is not_run
 	scripts/debian-packages iperf3:iperf3 aria2:aria2c rsync:rsync openssh-client:scp gcc:gcc iproute2:ip || true
 	bin=$${XDG_CACHE_HOME:-$$HOME/.cache}/xperience/bin
-	[ -x $$bin/s5cmd ] || GOBIN=$$bin CGO_ENABLED=0 go install github.com/peak/s5cmd/v2@v2.3.0 || echo "bench-tools: no s5cmd"
+	[ -x $$bin/s5cmd ] || (cd benchmarks/relay/s5cmd && CGO_ENABLED=0 go build -mod=mod -trimpath -o $$bin/s5cmd \
+	  -ldflags "-X github.com/peak/s5cmd/v2/version.Version=v2.3.0" github.com/peak/s5cmd/v2) || echo "bench-tools: no s5cmd"
 
 ##@ Develop
 

@@ -46,6 +46,7 @@ def helm(*arguments: str, values: dict | None = None, major: str = "4") -> subpr
         capture_output=True,
         text=True,
         check=False,
+        cwd=ROOT,
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from conftest import ROOT, STANDIN_IMAGE, WORKER, Cluster, run
+from ground import ROOT, STANDIN_IMAGE, WORKER, Cluster, run
 
 from xperience.common.transfer import MANIFEST_NAME
 
@@ -54,8 +54,9 @@ def merged(*maps: dict) -> dict:
 
 
 def install(cluster: Cluster, release: str, *values: dict, verb: str = "install") -> None:
-    packed = cluster.selection.parent.parent / "selection.packed"
-    cluster.helm(verb, release, CHART, "--set-file", f"selection.packed={packed}", values=merged(VALUES, *values))
+    cluster.helm(
+        verb, release, CHART, "--set-file", f"selection.packed={cluster.packed}", values=merged(VALUES, *values)
+    )
 
 
 def check_by_an_independent_job(cluster: Cluster, name: str, store: dict) -> None:

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from conftest import RELEASE_IMAGES, run
+from ground import RELEASE_IMAGES, run
 
 BASE = "python:3.11-slim-bookworm"
 MOST_BYTES = dict(zip(RELEASE_IMAGES, (250e6, 100e6, 800e6), strict=True))  # prepare has pyarrow

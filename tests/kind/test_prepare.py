@@ -2,7 +2,7 @@
 
 import json
 
-from conftest import ROOT, Cluster
+from ground import ROOT, Cluster
 from relays import install, merged, s3, ssh
 
 CHART = ROOT / "charts" / "prepare"
@@ -10,14 +10,15 @@ CHART = ROOT / "charts" / "prepare"
 
 def prepare(cluster: Cluster, release: str, *values: dict) -> str:
     """Install; the Job's name."""
-    packed = cluster.selection.parent.parent / "selection.packed"
     resources = {"requests": {"cpu": "50m", "memory": "256Mi", "ephemeral-storage": "64Mi"}}
     common = {
         "resources": resources | {"limits": {"memory": "3Gi", "ephemeral-storage": "512Mi"}},
         "settings": {"target_episodes": 12, "progress_seconds": 1, "jobs": 1},
         "progress": {"enabled": True},
     }
-    cluster.helm("install", release, CHART, "--set-file", f"selection.packed={packed}", values=merged(common, *values))
+    cluster.helm(
+        "install", release, CHART, "--set-file", f"selection.packed={cluster.packed}", values=merged(common, *values)
+    )
     return cluster.job(release)
 
 

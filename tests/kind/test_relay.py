@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from conftest import Cluster, run, wait_for
+from ground import Cluster, run, wait_for
 from relays import check_by_an_independent_job, install, manifest, s3, ssh, tmpfs_volume
 
 

@@ -1,6 +1,6 @@
 """What a cluster does to a relay: its node goes and comes back, the API server restarts, its volume is full."""
 
-from conftest import CONTROL_PLANE, WORKER, Cluster, run, wait_for
+from ground import CONTROL_PLANE, WORKER, Cluster, run, wait_for
 from relays import check_by_an_independent_job, install, ssh, tmpfs_volume
 
 

@@ -1,63 +1,20 @@
-"""Relay, prepare, review, windows, training on two nodes, evaluation, Cosmos: a `helm install` per stage."""
+"""The tutorial's way, from the relay to the report of a training on two nodes; what may go wrong on it; Cosmos."""
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 
 import pytest
-from conftest import HERE, NAMESPACE, ROOT, Cluster, run, wait_for
-from relays import install, merged, s3
-from test_prepare import prepare, verdicts
+import tutorial
+from ground import HERE, NAMESPACE, ROOT, SHARED, TORCH, Cluster, prepare_training_ground, wait_for
+from relays import merged
+from test_prepare import verdicts
 
-SHARED = ROOT / "build" / "kind" / "shared"  # /srv/shared of both nodes
-WINDOWS, TRAIN, COSMOS = (ROOT / "charts" / name for name in ("windows", "qwen3-omni", "cosmos3-nano"))
-RESOURCES = {
-    "requests": {"cpu": "50m", "memory": "256Mi", "ephemeral-storage": "64Mi"},
-    "limits": {"memory": "3Gi", "ephemeral-storage": "512Mi"},
-}
-TRAIN_VALUES = {
-    "data": {"claim": "shared"},
-    "model": {"claim": "shared", "path": "models/tiny"},
-    "trainer": {"workers": 2, "terminationGracePeriodSeconds": 60, "cleanPodPolicy": "None"},
-    "gpu": {"count": 0},
-    "resources": RESOURCES,
-    "shmSize": "64Mi",
-    "extraEnv": {"PYTHONPATH": "/srv/torch", "OMP_NUM_THREADS": "1"},
-    "extraVolumes": [{"name": "torch", "persistentVolumeClaim": {"claimName": "torch", "readOnly": True}}],
-    "extraVolumeMounts": [{"name": "torch", "mountPath": "/srv/torch", "readOnly": True}],
-}
-TINY = merged(TRAIN_VALUES, {"trainer": {"workers": 1}})
+TRAIN, COSMOS = (ROOT / "charts" / name for name in ("qwen3-omni", "cosmos3-nano"))
+TRAIN_VALUES = tutorial.values("train")
+WITHOUT_SETTINGS = {key: value for key, value in TRAIN_VALUES.items() if key != "settings"}
+TINY = merged(WITHOUT_SETTINGS | {"data": {"claim": "shared"}}, {"trainer": {"workers": 1}})
 POST_TRAINING = {"stage": "post-training", "model": {"path": "models/tiny-nano"}}
-SETTINGS = {
-    "dtype": "float32", "pack_tokens": 1024, "packs_per_step": 2, "loader_workers": 0, "checkpoint_every_steps": 2,
-    "validate_every_steps": 1000, "warm_up_steps": 2, "epochs": 6, "learning_rate": 0.001, "patience": 0,
-}  # fmt: skip
-
-
-def claim(name: str, path: str, mode: str) -> list[dict]:
-    """A claim on a folder that both nodes share."""
-    volume = {
-        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"{NAMESPACE}-{name}"},
-        "spec": {
-            "capacity": {"storage": "10Gi"}, "accessModes": [mode], "storageClassName": "shared",
-            "persistentVolumeReclaimPolicy": "Retain", "hostPath": {"path": path, "type": "Directory"},
-            "claimRef": {"namespace": NAMESPACE, "name": name},
-        },
-    }  # fmt: skip
-    wanted = {
-        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
-        "spec": {
-            "accessModes": [mode], "storageClassName": "shared", "volumeName": f"{NAMESPACE}-{name}",
-            "resources": {"requests": {"storage": "10Gi"}},
-        },
-    }  # fmt: skip
-    return [volume, wanted]
-
-
-def xperience(*arguments: object) -> str:
-    return run(sys.executable, "-m", "xperience", *arguments)
 
 
 def lines(output: str) -> list[dict]:
@@ -72,9 +29,13 @@ def steps(output: str) -> dict[int, float]:
 
 def train(cluster: Cluster, release: str, *values: dict) -> str:
     """Install; the job's name."""
-    settings = {"settings": SETTINGS, "data": {"outputPath": release}}
-    cluster.helm("install", release, TRAIN, values=merged(TRAIN_VALUES, settings, *values))
-    kind = "trainjob" if "api" in merged({}, *values).get("trainer", {}) else "pytorchjob"
+    cluster.helm("install", release, TRAIN, values=merged(TRAIN_VALUES, {"data": {"outputPath": release}}, *values))
+    return training_job(
+        cluster, release, "trainjob" if "api" in merged({}, *values).get("trainer", {}) else "pytorchjob"
+    )
+
+
+def training_job(cluster: Cluster, release: str, kind: str = "pytorchjob") -> str:
     (job,) = cluster.get(kind, "-l", f"app.kubernetes.io/instance={release}")["items"]
     return job["metadata"]["name"]
 
@@ -103,41 +64,20 @@ def ended(cluster: Cluster, kind: str, job: str, seconds: float = 300) -> str:
 @pytest.fixture(scope="module")
 def staged(cluster: Cluster) -> Cluster:
     """Data relayed to S3 and prepared on a claim that both nodes have; the operator, the image, the tiny model."""
-    if not (ROOT / "build" / "kind" / "torch" / "torch").is_dir():
+    if not (TORCH / "torch").is_dir():
         assert not os.environ.get("CI"), "CI has to have torch for Python 3.11: make environment-train"
         pytest.skip("there is no torch for Python 3.11 (make environment-train before the cluster is made)")
-    run(HERE / "cluster", "operators", timeout=900)
-    run(ROOT / "scripts" / "images", "xperience", "train", timeout=900, TRAIN_BASE_IMAGE="python:3.11-slim-bookworm")
-    run(HERE / "cluster", "load", "xperience/train:0.1.0", timeout=600)
-    for place in SHARED.iterdir():  # the folder itself is what the nodes have mounted
-        shutil.rmtree(place)
-    from xperience.qwen3_omni.tiny import write_tiny_base
-
-    write_tiny_base(SHARED / "models" / "tiny")
-    # A cluster that was kept has volumes that are bound to claims of the run before.
-    cluster.kubectl("delete", "pv", f"{NAMESPACE}-shared", f"{NAMESPACE}-torch", "--ignore-not-found")
-    cluster.apply(*claim("shared", "/srv/shared", "ReadWriteMany"), *claim("torch", "/srv/torch", "ReadOnlyMany"))
-    store = s3("training")
-    install(cluster, "to-train", store)
-    cluster.complete(cluster.job("to-train"))
-    source = {key: value for key, value in store["store"]["s3"].items() if key != "writerSecret"}
-    job = prepare(cluster, "prepared", {"data": {"claim": "shared"}, "source": {"s3": source}})
-    cluster.complete(job)
-    assert set(verdicts(cluster, job).values()) == {"pass"}
+    prepare_training_ground(cluster)
+    printed = tutorial.follow(cluster, "Relay", "Prepare")
+    assert "relay complete" in printed
+    assert set(verdicts(cluster, cluster.job("prepare")).values()) == {"pass"}
     return cluster
 
 
 @pytest.fixture(scope="module")
 def windows(staged: Cluster) -> Cluster:
     """The audit is reviewed, and the windows are made."""
-    audit = SHARED / "evidence" / "staged_content_audit_128.json"
-    xperience(
-        "prepare", "review", "--audit-json", audit, "--decision", "accept-with-exception", "--reviewer", "tests",
-        "--reason", "twelve invented episodes are in no balance",
-    )  # fmt: skip
-    settings = {"cameras": "fisheye_cam0", "frame_pixels": 64, "jobs": 1, "scales": "20/5"}
-    values = {"data": {"claim": "shared"}, "shards": 2, "settings": settings, "resources": RESOURCES}
-    staged.helm("install", "windows", WINDOWS, values=values)
+    tutorial.follow(staged, "Review and windows")
     staged.complete(staged.job("windows"))
     return staged
 
@@ -159,9 +99,9 @@ def test_training_is_refused_before_the_audit_is_reviewed(staged):
 
 def test_a_worker_that_goes_in_mid_training_costs_nothing(windows):
     cluster = windows
-    job = train(cluster, "calm")
-    wait_for(lambda: len(steps("calm")) > 2, "three steps", 240)
-    pods = workers(cluster, "calm")
+    calm = tutorial.start(cluster, "Train")
+    wait_for(lambda: len(steps("train")) > 2, "three steps", 240)
+    job, pods = training_job(cluster, "train"), workers(cluster, "train")
     assert len({pod["spec"]["nodeName"] for pod in pods.values()}) == 2
     first = f"/api/v1/namespaces/{NAMESPACE}/pods/{job}-worker-0:9090/proxy/metrics"
     scraped = dict(
@@ -169,30 +109,31 @@ def test_a_worker_that_goes_in_mid_training_costs_nothing(windows):
     )
     assert float(scraped["xperience_train_step"]) > 0
     assert float(scraped["xperience_train_supervised_tokens_total"]) > 0
+    tutorial.done(calm)
     assert ended(cluster, "pytorchjob", job) == "Succeeded"
     log = [json.loads(line) for line in cluster.kubectl("logs", f"{job}-worker-0", "-c", "pytorch").splitlines()
            if line.startswith("{")]  # fmt: skip
     assert any(line["event"] == "training" and line["processes"] == 2 for line in log)
 
     job = train(cluster, "disturbed")
-    wait_for(lambda: len(steps("disturbed")) > len(steps("calm")) // 4, "a quarter of the steps", 240)
+    wait_for(lambda: len(steps("disturbed")) > len(steps("train")) // 4, "a quarter of the steps", 240)
     before = workers(cluster, "disturbed")[f"{job}-worker-1"]["metadata"]["uid"]
     cluster.kubectl("delete", "pod", f"{job}-worker-1", "--wait=false")
     assert ended(cluster, "pytorchjob", job) == "Succeeded"
     assert workers(cluster, "disturbed")[f"{job}-worker-1"]["metadata"]["uid"] != before
     assert any((SHARED / "disturbed" / "checkpoints").iterdir())
     assert cluster.status()[job]["state"] == "complete"
-    assert steps("disturbed") == steps("calm")
+    assert steps("disturbed") == steps("train")
 
 
-def test_the_adapter_is_evaluated_in_shards_beside_its_baselines(windows):
-    values = {"stage": "evaluate", "evaluate": {"shards": 2}, "data": {"outputPath": "calm"}}
-    settings = {"settings": {"dtype": "float32", "batch": 8}}
-    windows.helm("install", "evaluate", TRAIN, values=merged(TRAIN_VALUES, values, settings))
-    windows.complete(windows.job("evaluate"), 300)
-    report = json.loads((SHARED / "calm" / "evaluation" / "evaluation.json").read_text())
+def test_the_adapter_is_evaluated_in_shards_beside_its_baselines_and_the_report_has_it(windows):
+    tutorial.follow(windows, "Evaluate")
+    windows.complete(windows.job("evaluate"))
+    report = json.loads((SHARED / "train" / "evaluation" / "evaluation.json").read_text())
     assert report["windows"] > 0
     assert "zero-shot" in json.dumps(report["fields"]["action"]["baselines"]).replace("_", "-")
+    page = (ROOT / "build" / "kind" / "report.html").read_text()
+    assert "zero-shot" in page
 
 
 @pytest.fixture(scope="module")

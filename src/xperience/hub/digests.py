@@ -12,8 +12,9 @@ READ_BYTES = 1 << 20
 class Digests:
     """Lower-case hex of one read of a file.
 
-    `md5` and `multipart_etag` are None unless a part size was asked for. `multipart_etag` is what S3 calls an object
-    that was uploaded in parts of that size: md5 over the parts' binary md5s, a dash, the number of parts.
+    `md5` and `multipart_etag` are None unless a part size was asked for, and `md5` where the file has several parts: it
+    would be as much work again. `multipart_etag` is what S3 calls an object that was uploaded in parts of that size:
+    md5 over the parts' binary md5s, a dash, the number of parts.
     """
 
     sha256: str
@@ -29,21 +30,17 @@ def digest_file(
     size_bytes = path.stat().st_size
     sha256 = hashlib.sha256()
     git_sha1 = hashlib.sha1(f"blob {size_bytes}\0".encode(), usedforsecurity=False)
-    md5, part = hashlib.md5(usedforsecurity=False), hashlib.md5(usedforsecurity=False)
+    part = hashlib.md5(usedforsecurity=False)
     part_md5s: list[bytes] = []
-    # A file of one part has one md5: the second would be the same work again.
-    one_part = part_bytes is None or size_bytes <= part_bytes
     left_in_part = part_bytes or 0
     with path.open("rb", buffering=0) as handle:
-        while block := handle.read(READ_BYTES if one_part else min(READ_BYTES, left_in_part)):
+        while block := handle.read(min(READ_BYTES, left_in_part or READ_BYTES)):
             if ended is not None and ended.is_set():
                 return None
             sha256.update(block)
             if with_git_sha1:
                 git_sha1.update(block)
             if part_bytes is not None:
-                md5.update(block)
-            if not one_part and part_bytes is not None:
                 part.update(block)
                 left_in_part -= len(block)
                 if left_in_part == 0:
@@ -52,11 +49,10 @@ def digest_file(
     git = git_sha1.hexdigest() if with_git_sha1 else ""
     if part_bytes is None:
         return Digests(sha256.hexdigest(), git, None, None)
-    if one_part:
-        part_md5s = [md5.digest()]
-    elif left_in_part < part_bytes:
+    if left_in_part < part_bytes or not part_md5s:
         part_md5s.append(part.digest())
-    return Digests(sha256.hexdigest(), git, md5.hexdigest(), etag_of_parts(part_md5s))
+    md5 = part_md5s[0].hex() if len(part_md5s) == 1 else None
+    return Digests(sha256.hexdigest(), git, md5, etag_of_parts(part_md5s))
 
 
 def etag_of_parts(part_md5s: list[bytes]) -> str:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from xperience.relay.ledger import LedgerFile
 
-# However many files wait, a large one gets a connection for each of these: at 200 ms one takes 25 s for it.
-BYTES_OF_A_STREAM = 256 << 20
 ENOUGH_FOR_ONE = 8
+AT_ONCE = 2  # large files while smaller ones wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,32 +28,37 @@ class TransferRules:
 
 
 def share(
-    sending: Sequence[LedgerFile], rules: TransferRules, *, free: int, room: int, idle: bool
+    sending: Sequence[LedgerFile], rules: TransferRules, *, in_use: Sequence[int], free: int, room: int
 ) -> list[tuple[LedgerFile, int]]:
-    """Which files start now, in their order, and with how many of the `free` connections; at most `room` files.
+    """Which files start now, and with how many of the `free` connections; at most `room` files.
 
-    They share by their bytes: with one connection each, a large file among many small ones would go on alone at the
-    end, at a connection's 2 MiB per round trip. Such a one rather waits for several, unless nothing else runs (`idle`).
+    `in_use`: connections of each file in flight. While smaller files wait, two large ones have three eighths of all
+    each, and these the rest: round trips have most of a small file's time, in which large ones keep the
+    link full, and two that go on together end together. Large ones among themselves have half each. One of them rather
+    waits than goes on over a few, unless nothing else runs.
     """
+    half = max(1, rules.connections // 2)
+    large = [file for file in sending if useful_streams(file.size_bytes, rules) >= half]
+    small = [file for file in sending if useful_streams(file.size_bytes, rules) < half]
+    each = min(half, max(2, 3 * rules.connections // 8)) if small else half  # a small one has one, and is none of these
+    running = sum(streams >= each for streams in in_use)
     started: list[tuple[LedgerFile, int]] = []
-    waiting_bytes = sum(file.size_bytes for file in sending)
-    for file in sending:
-        if free <= 0 or len(started) >= room:
+    while large and len(started) < room and not (small and running >= AT_ONCE):
+        if free < each and (free <= 0 or in_use or started):
             break
-        least = least_streams(file.size_bytes, rules)
-        if least <= free or (idle and not started):
-            wanted = max(least, round(free * file.size_bytes / max(1, waiting_bytes)))
-            streams = min(wanted, useful_streams(file.size_bytes, rules), free)
-            started.append((file, streams))
-            free -= streams
-        waiting_bytes -= file.size_bytes  # smaller ones take what is free while one waits
+        file = large.pop(0)
+        streams = min(useful_streams(file.size_bytes, rules), free if len(sending) == 1 else each, free)
+        started.append((file, streams))
+        free, running = free - streams, running + 1
+    if small:
+        free -= each * min(len(large), max(0, AT_ONCE - running))  # what comes free is kept for the large ones
+    for file in small[: max(0, room - len(started))]:
+        if free <= 0:
+            break
+        streams = min(useful_streams(file.size_bytes, rules), free)
+        started.append((file, streams))
+        free -= streams
     return started
-
-
-def least_streams(size_bytes: int, rules: TransferRules) -> int:
-    """Connections below which a file rather waits: half of them at most, as two large ones should share."""
-    most = min(max(1, rules.connections // 2), useful_streams(size_bytes, rules))
-    return min(most, max(1, -(-size_bytes // BYTES_OF_A_STREAM)))
 
 
 def useful_streams(size_bytes: int, rules: TransferRules) -> int:

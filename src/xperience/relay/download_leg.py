@@ -18,7 +18,7 @@ from xperience.relay.scratch import Budget
 
 @dataclass(frozen=True, slots=True)
 class DownloadRules:
-    """Streams of the whole leg, bytes of a range, tries without progress, the store's part size where it has one.
+    """Streams of the whole leg, bytes of a range, tries without progress, the store's part size by the file's size.
 
     `alone_wait_seconds`: how long a leg that runs alone waits for the other; None where both run.
     """
@@ -26,7 +26,7 @@ class DownloadRules:
     streams: int
     range_bytes: int
     retries: int
-    part_bytes: int | None
+    part_bytes_of: Callable[[int], int | None]
     alone_wait_seconds: float | None
 
 
@@ -75,7 +75,7 @@ class DownloadLeg:
         self.progress.download.enter()
         self.events.add("download_started", path=file.path, batch=file.batch, size_bytes=file.size_bytes)
         identity = FileIdentity(file.path, file.size_bytes, file.hub_sha256, file.hub_git_sha1)
-        return DownloadTask(identity, self.budget.scratch.path_of(file.path), self.rules.part_bytes)
+        return DownloadTask(identity, self.budget.scratch.path_of(file.path), self.rules.part_bytes_of(file.size_bytes))
 
     def _check_that_somebody_releases(self) -> None:
         """A prefetch-only process whose budget is full waits for a transfer leg, but not for ever."""
@@ -97,7 +97,7 @@ class DownloadLeg:
         digests, path = downloaded.digests, downloaded.task.identity.path
         self.ledger.set(
             path, State.DOWNLOADED, sha256=digests.sha256, md5=digests.md5, multipart_etag=digests.multipart_etag,
-            digest_part_bytes=self.rules.part_bytes,
+            digest_part_bytes=downloaded.task.part_bytes,
         )  # fmt: skip
         self.progress.download.leave()
         self.events.add("downloaded", path=path, sha256=digests.sha256)

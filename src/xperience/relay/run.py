@@ -30,7 +30,7 @@ from xperience.relay.transfer_leg import TransferLeg
 from xperience.relay.verify import read_parts, rebuild
 from xperience.selection.model import Selection
 from xperience.selection.shards import share_of
-from xperience.store.base import Store
+from xperience.store.base import Reached, Store
 
 SUMMARY_NAME = "relay_summary.json"
 EVENTS_NAME = "relay_events.jsonl"
@@ -122,19 +122,17 @@ class Relay:
         self.events.add(
             "run_started", legs=self.settings.legs, store=self.store.target, files=len(self.selection.files)
         )
-        login_seconds = 0.0
+        rules, reached = self._transfer_rules(), Reached()
         if "transfer" in self.legs:
-            started = time.monotonic()
-            self.store.reach()
-            login_seconds = time.monotonic() - started
+            reached = self.store.reach(min(rules.connections, rules.logins_at_once or 1))
             self._look_at_store()
         self.download = DownloadLeg(
             self.hub, self.ledger, self.budget, self.events, self.progress, self._download_rules(),
             stop=self.stop, on_downloaded=self._on_downloaded,
         )  # fmt: skip
         self.transfer = TransferLeg(
-            self.ledger, self.scratch, self.store, self.events, self.progress, self._transfer_rules(),
-            stop=self.stop, on_released=self._on_released, login_seconds=login_seconds,
+            self.ledger, self.scratch, self.store, self.events, self.progress, rules,
+            stop=self.stop, on_released=self._on_released, reached=reached,
         )  # fmt: skip
         if "download" in self.legs:
             self.download.resume()
@@ -165,15 +163,16 @@ class Relay:
             streams=self.settings.download_streams,
             range_bytes=self.settings.download_range_mib * MIB,
             retries=self.settings.hub_retries,
-            part_bytes=self.store.part_bytes,
+            part_bytes_of=self.store.part_bytes_of,
             alone_wait_seconds=self._alone_wait_seconds(),
         )
 
     def _transfer_rules(self) -> TransferRules:
-        settings = self.settings
+        settings, logins = self.settings, self.store.logins_at_once
         return TransferRules(
             connections=settings.chunk_parallel,
-            logins_at_once=self.store.logins_at_once,
+            # Relays that share a selection share the store's sshd, and begin together.
+            logins_at_once=None if logins is None else max(1, logins // self.shard.count),
             range_bytes=settings.chunk_size_mib * MIB,
             threshold_bytes=settings.chunk_threshold_mib * MIB,
             chunked=settings.transfer_mode == "chunked",

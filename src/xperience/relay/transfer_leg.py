@@ -14,10 +14,11 @@ from xperience.relay.events import Events
 from xperience.relay.ledger import ARRIVED, Ledger, LedgerFile, State
 from xperience.relay.progress import Progress
 from xperience.relay.scratch import Scratch
-from xperience.store.base import Expected, JobId, Phase, Store, Verified
+from xperience.store.base import Expected, JobId, Phase, Reached, Store, Verified
 
 WAITING = (State.DOWNLOADED, State.SENDING, State.SENT)
 POLL_SECONDS = (0.05, 0.5)  # of a job: short for short ones, at most this for long ones
+POLL_SHARE = 0.1  # of the time that a job, or before it a login, has taken: a look takes milliseconds of a core
 
 
 class TransferLeg:
@@ -25,16 +26,16 @@ class TransferLeg:
 
     def __init__(
         self, ledger: Ledger, scratch: Scratch, store: Store, events: Events, progress: Progress, rules: TransferRules,
-        *, stop: threading.Event, on_released: Callable[[], None], login_seconds: float,
+        *, stop: threading.Event, on_released: Callable[[], None], reached: Reached,
     ) -> None:  # fmt: skip
         self.ledger, self.scratch, self.store, self.events, self.progress = ledger, scratch, store, events, progress
-        self.rules, self.stop, self.on_released, self.login_seconds = rules, stop, on_released, login_seconds
+        self.rules, self.stop, self.on_released, self.login_seconds = rules, stop, on_released, reached.login_seconds
         self._news = threading.Condition()
         self._streams: dict[str, int] = {}
         self._sent_bytes: dict[str, int] = {}
         self._flows_since: dict[str, float] = {}
-        self._occupied = 0  # connections that log in or ask for a hash: none of them can send
-        self._logged_in = 0  # connections that are known to have worked at once; rclone keeps them
+        self._occupied = 0  # connections that ask for a hash: none of them can send
+        self._logged_in = reached.connections  # connections that are known to have worked at once; rclone keeps them
         self._idle_since: float | None = None
 
     def wake(self) -> None:
@@ -64,25 +65,19 @@ class TransferLeg:
                     self.stop.set()
 
     def _settle(self) -> None:
-        """Log in as often as may be at a time while the first file is downloaded, then see to the first hash."""
-        count = min(self.rules.connections, self.rules.logins_at_once or 0)
-        with self._occupying(count):
-            opened = self.store.open_connections(count, self.login_seconds)
-        with self._news:
-            self._logged_in = max(self._logged_in, opened)
-        self.wake()
+        """See to the first hash while the first file is sent."""
         with self._occupying():
             self.store.settle()
 
     @contextmanager
-    def _occupying(self, count: int = 1) -> Iterator[None]:
+    def _occupying(self) -> Iterator[None]:
         with self._news:
-            self._occupied += count
+            self._occupied += 1
         try:
             yield
         finally:
             with self._news:
-                self._occupied -= count
+                self._occupied -= 1
 
     def _finished(self) -> bool:
         totals = self.ledger.totals()
@@ -101,13 +96,13 @@ class TransferLeg:
         self._check_that_somebody_downloads(bool(ready or in_flight))
         started = [(file, 0) for file in ready if file.state in (State.SENT, State.VERIFIED)]
         sending = [file for file in ready if file.state in (State.DOWNLOADED, State.SENDING)]
-        in_use = sum(self._streams.values())
-        free = self.rules.connections - in_use
+        in_use = [streams for streams in self._streams.values() if streams]
+        free = self.rules.connections - sum(in_use)
         if self.rules.logins_at_once is not None:
-            logging_in = in_use + self._occupied - self._logged_in  # below zero: so many are open and idle
+            logging_in = sum(in_use) + self._occupied - self._logged_in  # below zero: so many are open and idle
             free = min(free, self.rules.logins_at_once - logging_in)
         room = 2 * self.rules.connections - len(in_flight) - len(started)
-        return started + share(sending, self.rules, free=free, room=room, idle=not in_use and not self._occupied)
+        return started + share(sending, self.rules, in_use=in_use, free=free, room=room)
 
     def _check_that_somebody_downloads(self, busy: bool) -> None:
         if self.rules.alone_wait_seconds is None:
@@ -180,8 +175,9 @@ class TransferLeg:
                 "a scratch copy has gone", where=file.path, why="somebody deleted it",
                 fix="Run again: it is downloaded anew.",
             )  # fmt: skip
-        if file.digest_part_bytes != self.store.part_bytes:
-            self._digest_anew(file)
+        part_bytes = self.store.part_bytes_of(file.size_bytes)
+        if file.digest_part_bytes != part_bytes:
+            self._digest_anew(file, part_bytes)
         streams = self._streams[file.path] = self._streams[file.path] or 1  # 0: sent before, and now once more
         self.ledger.set(file.path, State.SENDING, execute_id=None, job_id=None)
         job = self.store.start_send(
@@ -190,10 +186,10 @@ class TransferLeg:
         self.ledger.record(file.path, execute_id=job.execute_id, job_id=job.job_id)
         self.events.add("send_started", path=file.path, streams=streams, job_id=job.job_id, batch=file.batch)
 
-    def _digest_anew(self, file: LedgerFile) -> None:
+    def _digest_anew(self, file: LedgerFile, part_bytes: int | None) -> None:
         """The part size is another than in the run that downloaded the file: its ETag will be another too."""
         digests = digest_file(
-            self.scratch.path_of(file.path), part_bytes=self.store.part_bytes, with_git_sha1=False, ended=self.stop
+            self.scratch.path_of(file.path), part_bytes=part_bytes, with_git_sha1=False, ended=self.stop
         )
         if digests is None:
             raise StoppedError("stopped while a scratch copy was hashed", where=file.path)
@@ -204,7 +200,7 @@ class TransferLeg:
                 fix="Check the scratch disk; run again: it is downloaded anew.",
             )  # fmt: skip
         self.ledger.record(
-            file.path, md5=digests.md5, multipart_etag=digests.multipart_etag, digest_part_bytes=self.store.part_bytes
+            file.path, md5=digests.md5, multipart_etag=digests.multipart_etag, digest_part_bytes=part_bytes
         )
 
     def _finish_sending(self, file: LedgerFile) -> None:
@@ -250,7 +246,8 @@ class TransferLeg:
                 raise self.store.error_of(state.error, file.path)
             if state.phase is not Phase.RUNNING:
                 return state.phase
-            if self.stop.wait(min(POLL_SECONDS[1], max(POLL_SECONDS[0], (time.monotonic() - started) / 20))):
+            so_far = max(self.login_seconds / 2, time.monotonic() - started)
+            if self.stop.wait(min(POLL_SECONDS[1], max(POLL_SECONDS[0], POLL_SHARE * so_far))):
                 return Phase.RUNNING
 
     def _note_logins(self) -> None:

@@ -57,6 +57,14 @@ class Verified:
     version_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Connections that are open, for as long as nothing fails, and how long it took to log in."""
+
+    connections: int = 0
+    login_seconds: float = 0.0
+
+
 class Store(Protocol):
     """A destination. Paths are relative to the data root. Each method may raise UnavailableError or RefusedError."""
 
@@ -65,11 +73,11 @@ class Store(Protocol):
     logins_at_once: int | None  # more of them are dropped by the server; None: any number
     part_bytes: int | None  # size of a multipart upload's parts; None where there are none
 
-    def reach(self) -> None:
-        """Log in, before anything else; raises what would stop a run."""
+    def part_bytes_of(self, size_bytes: int, /) -> int | None:
+        """Size of the parts in which such an object is put: of all of it where it is put whole; None as above."""
 
-    def open_connections(self, count: int, login_seconds: float, /) -> int:
-        """Log in so often, before there is anything to send, where one login takes so long; how many did."""
+    def reach(self, logins: int = 1, /) -> Reached:
+        """Log in, before anything else, as often at a time as is said; raises what would stop a run."""
 
     def settle(self) -> None:
         """Find out what sending and verifying need, before the first file is sent; many round trips on a long way."""

@@ -82,9 +82,11 @@ class Mover:
     def _is_full(self, _text: str) -> bool:
         return False
 
-    def open_connections(self, _count: int, _login_seconds: float) -> int:
-        """None: what needs no login is opened in no time."""
-        return 0
+    def part_bytes_of(self, size_bytes: int) -> int | None:
+        """None without parts; below the threshold the whole object is one."""
+        if self.part_bytes is None or size_bytes >= self.threshold_bytes:
+            return self.part_bytes
+        return max(self.part_bytes, size_bytes)
 
     def start_send(self, local_root: Path, path: str, *, size_bytes: int, streams: int, group: str) -> JobId:
         """Begin an asynchronous copyfile; a target of the same size and time is overwritten all the same."""

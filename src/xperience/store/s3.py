@@ -10,7 +10,7 @@ from typing import Any
 from xperience.common.checks import Check
 from xperience.common.errors import BadDataError, RefusedError, XperienceError
 from xperience.common.log import get_log
-from xperience.store.base import Expected, Verified
+from xperience.store.base import Expected, Reached, Verified
 from xperience.store.mover import Mover, expected_matches, leftovers, probe_name
 from xperience.store.rc import Rc
 from xperience.store.s3_bucket import S3Bucket, S3Target
@@ -46,9 +46,10 @@ class S3Store(Mover):
         self.part_bytes = part_bytes
         self._bucket = S3Bucket(target)
 
-    def reach(self) -> None:
-        """Bucket and credentials."""
+    def reach(self, _logins: int = 1) -> Reached:
+        """Bucket and credentials; what needs no login is opened in no time."""
         self._bucket.ask("head_bucket")
+        return Reached()
 
     def settle(self) -> None:
         """Nothing: an ETag says by itself what it is."""
@@ -57,11 +58,14 @@ class S3Store(Mover):
         return self._bucket.ask("head_object", path, Key=self._bucket.key(path), **parameters)
 
     def verify(self, path: str, expected: Expected) -> Verified | None:
-        """The ETag against the md5s of the read that matched the hub's; else a server-side sha256; else read back."""
+        """The ETag against the md5s of the read that matched the hub's; else a server-side sha256; else read back.
+
+        That read had the md5 of the kind of upload that was to come; an rclone set up by others may choose the other.
+        """
         head = self._head(path)
         if head is None or head["ContentLength"] != expected.size_bytes:
             return None
-        if not _etag_is_md5(head):
+        if not _etag_is_md5(head) or (expected.multipart_etag if "-" in _etag(head) else expected.md5) is None:
             return self._prove_otherwise(path, expected.sha256, expected.size_bytes)
         how = expected_matches(_etag(head), expected)
         return self._verified(how, head, expected.part_bytes) if how else None

@@ -5,7 +5,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from xperience.common.checks import Check
 from xperience.common.errors import BadDataError, NoSpaceError, UsageError, XperienceError
 from xperience.common.log import get_log
 from xperience.common.sizes import human_bytes
-from xperience.store.base import Expected, JobId, Verified
+from xperience.store.base import Expected, JobId, Reached, Verified
 from xperience.store.mover import Mover, leftovers, probe_name
 from xperience.store.rc import Rc, RcError
 
@@ -23,6 +23,7 @@ from xperience.store.rc import Rc, RcError
 HASH_COMMANDS = ("openssl dgst -sha256 -r", "sha256sum")
 READ_BACK = "read-back"
 LEAST_FREE_BYTES = 64 << 20
+DROPPED_AGAIN_SECONDS = (1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +86,27 @@ class SshStore(Mover):
             local_root, path, size_bytes=size_bytes, streams=streams if self._chunked else 1, group=group
         )
 
-    def reach(self) -> None:
-        """Make the data root."""
-        self._call("operations/mkdir", fs=self.fs, remote="")
+    def reach(self, logins: int = 1) -> Reached:
+        """Make the data root; at the same time as many calls as make `logins`, each on a connection that rclone keeps.
 
-    def open_connections(self, count: int, login_seconds: float) -> int:
-        """So many calls at a time, each on a connection of its own, which rclone keeps: those that took a login's time.
-
-        On a short way the first may be done before the last begins, and share its connection. What fails is 0 here: the
-        first send will find it, and say it.
+        On a short way the first may be done before the last begins, and share its connection: those count that took a
+        login's time, and not the first one: listings and hashes have it. What fails beside it a send will say.
         """
 
-        def seconds_of_a_call(_number: int) -> float:
+        def seconds_of(call: Callable[[], object]) -> float:
             started = time.monotonic()
-            self.stat_bytes(".")
+            call()
             return time.monotonic() - started
 
-        with ThreadPoolExecutor(count) as pool, suppress(XperienceError):
-            return sum(seconds > login_seconds / 2 for seconds in pool.map(seconds_of_a_call, range(count)))
-        return 0
+        def look() -> float:
+            with suppress(XperienceError):
+                return seconds_of(lambda: self.stat_bytes("."))
+            return 0.0
+
+        with ThreadPoolExecutor(max(1, logins - 1)) as pool:
+            others = [pool.submit(look) for _ in range(logins - 1)]
+            login_seconds = seconds_of(lambda: self._call("operations/mkdir", fs=self.fs, remote=""))
+        return Reached(sum(other.result() > login_seconds / 2 for other in others), login_seconds)
 
     def settle(self) -> None:
         """Find out how a remote hash is had: seconds on a long way."""
@@ -131,7 +134,7 @@ class SshStore(Mover):
                 if command == HASH_COMMANDS[0]:
                     fs = self.fs
                 try:
-                    found = self.rc.call("operations/hashsumfile", fs=fs, remote=name, hashType="sha256")["hash"]
+                    found = self._hash_of_probe(fs, name)
                 except RcError as error:
                     get_log().warning("remote_hash_not_usable", command=command, why=str(error)[:200])
                     continue
@@ -142,6 +145,20 @@ class SshStore(Mover):
             return READ_BACK
         finally:
             self.delete(name)
+
+    def _hash_of_probe(self, fs: str, name: str) -> str:
+        """Asked again where a login was dropped, as sshd does when several relays begin: no fault of the command."""
+        for seconds in DROPPED_AGAIN_SECONDS:
+            try:
+                return self._hash_by(fs, name)
+            except RcError as error:
+                if "connect ssh" not in str(error).lower():
+                    raise
+                time.sleep(seconds)
+        return self._hash_by(fs, name)
+
+    def _hash_by(self, fs: str, name: str) -> str:
+        return str(self.rc.call("operations/hashsumfile", fs=fs, remote=name, hashType="sha256")["hash"])
 
     def _arrived(self, path: str, content: bytes) -> bool:
         """By the store's hash, half of the round trips of reading it back."""

@@ -23,7 +23,8 @@ def test_every_file_arrives_whole_with_a_constant_time_and_nothing_beside_it(dow
         there = tmp_path / "scratch" / path
         assert there.read_bytes() == content(standin, path)
         assert downloaded.digests.sha256 == hashlib.sha256(there.read_bytes()).hexdigest()
-        assert downloaded.digests.md5 == hashlib.md5(there.read_bytes()).hexdigest()
+        whole = downloaded.task.identity.size_bytes <= 1 << 20
+        assert downloaded.digests.md5 == (hashlib.md5(there.read_bytes()).hexdigest() if whole else None)
         assert there.stat().st_mtime == 946_684_800
     left = [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()]
     assert len(left) == len(standin.contents.paths())

@@ -11,6 +11,7 @@ from xperience.relay.progress import Progress
 from xperience.relay.scratch import Scratch
 from xperience.relay.transfer_leg import TransferLeg
 from xperience.selection.model import SelectedFile
+from xperience.store.base import Reached
 
 MIB = 1 << 20
 RULES = TransferRules(
@@ -33,7 +34,7 @@ def allot(tmp_path):
             ledger.set(file.path, State.DOWNLOADED)
         leg = TransferLeg(
             ledger, Scratch(tmp_path), None, Events(tmp_path / "events"), Progress(), replace(RULES, **rules),
-            stop=threading.Event(), on_released=lambda: None, login_seconds=0.0,
+            stop=threading.Event(), on_released=lambda: None, reached=Reached(),
         )  # fmt: skip
         leg._streams = {f"flying{n}": streams for n, streams in enumerate(in_flight)}
         leg._logged_in = sum(in_flight) if logged_in is None else logged_in
@@ -51,16 +52,23 @@ def allot(tmp_path):
         pytest.param([10], (), [(10, 1)], id="a small one needs no second"),
         pytest.param([5] * 20, (), [(5, 1)] * 8, id="many small ones have one each"),
         pytest.param([1700, 1700], (), [(1700, 4), (1700, 4)], id="two share"),
-        pytest.param([1700, *[88] * 6], (), [(1700, 6), (88, 1), (88, 1)], id="bytes say how"),
-        pytest.param([1700, *[88] * 60], (), [(1700, 4), *[(88, 1)] * 4], id="a large one never has one alone"),
-        pytest.param([1700, 88, 88], (4, 1), [(88, 2), (88, 1)], id="it waits, and small ones fill the gap"),
+        pytest.param([88, 88], (), [(88, 3), (88, 3)], id="two ranges for each connection"),
+        pytest.param([1700, *[88] * 6], (), [(1700, 3), (88, 3), (88, 2)], id="a large one, and the rest"),
+        pytest.param([*[88] * 60, 1700, 1700], (), [(1700, 3)] * 2 + [(88, 2)], id="two large ones, then small ones"),
+        pytest.param([1700, 88, 88], (4, 1), [(1700, 3)], id="a second large one before small ones"),
+        pytest.param([1700, 88], (3, 3), [(88, 2)], id="small ones before a third"),
+        pytest.param([1700, 88], (1,) * 6, [], id="what comes free is kept for a large one"),
         pytest.param([1700], (4, 1), [], id="it waits"),
         pytest.param([1700], (4,), [(1700, 4)], id="until there is room"),
         pytest.param([1700], (4, 4), [], id="nothing is free"),
     ],
 )
-def test_connections_are_shared_by_bytes(allot, waiting, in_flight, expected):
+def test_how_files_share_connections(allot, waiting, in_flight, expected):
     assert allot(waiting, in_flight) == expected
+
+
+def test_of_few_connections_a_large_file_has_its_share_too(allot):
+    assert allot([5, 5, 1700], (1, 1), connections=4) == [(1700, 2)]
 
 
 @pytest.mark.parametrize(

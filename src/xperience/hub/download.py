@@ -144,11 +144,11 @@ class Downloader:
                 self._end()
             return
         file = InFlight(task, self._range_bytes)
-        file.open()
+        missing = file.open()
         with self._changed:
             self._files.append(file)
             self._ask_after = 0.0
-        if file.unfinished == 0:
+        if missing == 0:
             self._check_later(file)
 
     def _check_later(self, file: InFlight) -> None:
@@ -192,8 +192,8 @@ class Downloader:
                 "hash is not the hub's, twice", where=path, why=why,
                 fix="The file on the hub or something in between is damaged: compare from another network.",
             )  # fmt: skip
-        file.open()
+        missing = file.open()
         with self._changed:
             self._changed.notify_all()
-        if file.unfinished == 0:
+        if missing == 0:
             self._check_later(file)

@@ -53,20 +53,24 @@ class InFlight:
         self.unclaimed: deque[int] = deque()
         self.unfinished = 0
 
-    def open(self) -> None:
-        """Adopt what lies on scratch, or begin anew; afterwards `unfinished` ranges are to be fetched."""
+    def open(self) -> int:
+        """Adopt what lies on scratch, or begin anew; how many ranges are to be fetched.
+
+        Ask the answer, not `unfinished`: streams may have fetched them all by the time that this returns.
+        """
         self.remote.address = None
         destination, size_bytes = self.task.destination, self.task.identity.size_bytes
         with scratch_errors(destination):
             if destination.exists():
                 if destination.stat().st_size == size_bytes:
-                    return
+                    return 0
                 destination.unlink()
         self.ranged = RangedFile(self.task.identity, destination, self.range_bytes)
         missing = self.ranged.missing()
         # In this order: once a range is unclaimed, a stream may take and finish it.
         self.unfinished = len(missing)
         self.unclaimed = deque(missing)
+        return len(missing)
 
     def discard(self) -> None:
         """Remove what has the wrong content."""

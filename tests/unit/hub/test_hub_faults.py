@@ -7,6 +7,7 @@ from hub_parts import RANGE_BYTES, TOKEN, content, hub_of, tasks_of
 
 from xperience.common.errors import BadDataError, RefusedError, UnavailableError
 from xperience.hub.download import Downloader
+from xperience.hub.in_flight import InFlight
 
 BIG = "big0.bin"
 
@@ -45,6 +46,23 @@ def test_a_flipped_byte_costs_one_refetch_of_the_file(download, standin, tmp_pat
     report = download(BIG)
     assert report.mismatches == [BIG]
     assert standin.log.served().bytes_by_path[BIG] == 2 * report.done[BIG].task.identity.size_bytes
+    assert arrived(standin, tmp_path)
+
+
+def test_a_file_fetched_again_before_its_opener_goes_on_is_hashed_once(download, standin, tmp_path, monkeypatch):
+    opened = InFlight.open
+
+    def open_and_fall_behind(self):
+        found = opened(self)
+        deadline = time.monotonic() + 5
+        while self.mismatches and self.unfinished and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return found
+
+    monkeypatch.setattr(InFlight, "open", open_and_fall_behind)
+    standin.faults.add("flip", path=BIG, at_byte=1_000_000)
+    standin.faults.add("slow", path="big1.bin", bytes_per_second=1e6)  # so that the run has not ended by then
+    assert download(BIG, "big1.bin").order == [BIG, "big1.bin"]
     assert arrived(standin, tmp_path)
 
 

@@ -26,7 +26,7 @@ def whole_lines(path: Path, *, cut: bool = False) -> list[bytes]:
     content = path.read_bytes() if path.exists() else b""
     whole = content[: content.rfind(b"\n") + 1]
     if cut and whole != content:
-        path.write_bytes(whole)
+        os.truncate(path, len(whole))  # not written anew: a kill in between would cost them all
     return whole.splitlines()
 
 

@@ -1,9 +1,16 @@
 import hashlib
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from xperience.common.files import git_blob_sha1_of_file, replaced_folder, sha256_of_file, write_atomic
+from xperience.common.files import (
+    git_blob_sha1_of_file,
+    replaced_folder,
+    sha256_of_file,
+    whole_lines,
+    write_atomic,
+)
 from xperience.common.sizes import human_bytes, human_seconds
 
 
@@ -20,6 +27,15 @@ def test_a_failed_atomic_write_keeps_the_old_file(tmp_path):
         write_atomic(place, "\ud800")
     assert place.read_text() == "one"
     assert list(tmp_path.iterdir()) == [place]
+
+
+@pytest.mark.parametrize(("cut", "left"), [(False, b"one\ntwo\nthr"), (True, b"one\ntwo\n")])
+def test_half_a_line_is_cut_off_without_writing_the_whole_ones_again(tmp_path, monkeypatch, cut, left):
+    place = tmp_path / "answers.jsonl"
+    place.write_bytes(b"one\ntwo\nthr")
+    monkeypatch.delattr(Path, "write_bytes")
+    assert whole_lines(place, cut=cut) == [b"one", b"two"]
+    assert place.read_bytes() == left
 
 
 def test_hashes_are_those_of_the_tools_that_everybody_uses(tmp_path):

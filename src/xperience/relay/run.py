@@ -202,12 +202,18 @@ class Relay:
         threads = [threading.Thread(target=guarded, args=(work[leg],), name=leg) for leg in self.legs]
         for thread in threads:
             thread.start()
-        while any(thread.is_alive() for thread in threads):
-            if asked_to_stop.is_set():
-                self.stop.set()
-            self._look()
+        try:
+            while any(thread.is_alive() for thread in threads):
+                if asked_to_stop.is_set():
+                    self.stop.set()
+                self._look()
+                for thread in threads:
+                    thread.join(0.25)
+        finally:
+            # Whoever looks may fail: no leg works on behind the end of its ledger and of its lock.
+            self.stop.set()
             for thread in threads:
-                thread.join(0.25)
+                thread.join()
         self._look()
         if errors:
             raise errors[0]

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,12 @@ class Scratch:
 
     def used_bytes(self) -> int:
         """Bytes allocated under `data`."""
-        return sum(file.stat().st_blocks * 512 for file in self.data.rglob("*") if file.is_file())
+        return sum(map(_allocated_bytes, self._files()))
+
+    def _files(self) -> Iterator[Path]:
+        """Files under `data`; a folder that another process's transfer leg removes meanwhile has none."""
+        for folder, _, names in os.walk(self.data):
+            yield from (Path(folder, name) for name in names)
 
     def budget_bytes(self, configured_bytes: int, headroom_bytes: int) -> int:
         """min(configured, what is free or ours already − headroom); NoSpaceError where nothing is left."""
@@ -86,12 +92,20 @@ class Scratch:
                 if any(file.exists() for file in begun) and row.size_bytes <= left_bytes:
                     left_bytes -= row.size_bytes
                     expected.update(begun)
-        orphans = [place for place in self.data.rglob("*") if place.is_file() and place not in expected]
-        freed_bytes = sum(place.stat().st_blocks * 512 for place in orphans)
+        orphans = [place for place in self._files() if place not in expected]
+        freed_bytes = sum(map(_allocated_bytes, orphans))
         for place in orphans:
             place.unlink(missing_ok=True)
             self._prune(place.parent)
         return len(orphans), freed_bytes
+
+
+def _allocated_bytes(file: Path) -> int:
+    """0 where the file was released meanwhile."""
+    try:
+        return file.lstat().st_blocks * 512
+    except FileNotFoundError:
+        return 0
 
 
 class Budget:

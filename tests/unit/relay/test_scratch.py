@@ -1,3 +1,7 @@
+import sys
+import threading
+import time
+
 import pytest
 
 from xperience.common.errors import NoSpaceError
@@ -82,3 +86,28 @@ def test_release_deletes_the_copy_and_empty_folders_and_can_be_repeated(scratch,
     scratch.release("s/e/a")
     assert not (scratch.data / "s").exists()
     assert scratch.data.exists()
+
+
+def test_what_another_process_releases_meanwhile_counts_as_nothing(scratch):
+    """The download leg may start beside a transfer leg that removes files and the folders that became empty."""
+    ended = threading.Event()
+
+    def lay_and_release():
+        while not ended.is_set():
+            for number in range(20):
+                lay(scratch, f"s{number}/e/a", 10)
+            for number in range(20):
+                scratch.release(f"s{number}/e/a")
+
+    other, interval, most = threading.Thread(target=lay_and_release), sys.getswitchinterval(), 0
+    sys.setswitchinterval(1e-6)  # many changes between the two threads within a second
+    other.start()
+    try:
+        ends_at = time.monotonic() + 0.5
+        while time.monotonic() < ends_at:
+            most = max(most, scratch.used_bytes())
+    finally:
+        ended.set()
+        other.join()
+        sys.setswitchinterval(interval)
+    assert 0 < most <= 20 * 4096

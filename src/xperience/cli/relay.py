@@ -129,7 +129,7 @@ def plan(settings: RelayRunSettings) -> None:
 @command(app, "resume", RelayStatusSettings)
 def resume(settings: RelayStatusSettings) -> None:
     """Go on with the run that was last begun in this scratch, under its settings."""
-    _run(saved_settings(settings.relay_root))
+    _run(saved_settings(settings.relay_root).model_copy(update={"json_output": settings.json_output}))
 
 
 @command(app, "status", RelayStatusSettings)

@@ -1,10 +1,11 @@
 """What a run needs before it starts: its selection, pinned, and its settings, kept."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from pydantic import ValidationError
 
 from xperience.common.errors import UsageError
 from xperience.common.files import write_atomic
@@ -57,10 +58,17 @@ def save_settings(settings: RelayRunSettings) -> None:
 
 
 def saved_settings(relay_root: Path) -> RelayRunSettings:
-    """The settings of the run that was last begun in this scratch."""
+    """The settings of the run that was last begun in this scratch, wherever it lies as seen from here."""
     place = relay_root.expanduser() / SETTINGS_NAME
     if not place.exists():
         raise UsageError(
             "nothing to resume", where=str(relay_root), why=f"no {SETTINGS_NAME} there", fix="Begin with `relay run`."
         )
-    return RelayRunSettings.model_validate(json.loads(place.read_text()))
+    try:
+        saved = RelayRunSettings.model_validate_json(place.read_bytes())
+    except ValidationError as error:
+        raise UsageError(
+            "nothing to resume", where=str(place), why="they are the settings of another version, or damaged",
+            fix="Give them to `relay run` as flags.",
+        ) from error  # fmt: skip
+    return saved.model_copy(update={"relay_root": relay_root})

@@ -200,6 +200,11 @@ def wait_for_manifest(root: Path, *, seconds: float, stop: threading.Event) -> b
     """Wait until the other shards have brought their files too; False where that takes longer."""
     deadline = time.monotonic() + seconds
     while not (root / MANIFEST_NAME).exists():
-        if time.monotonic() > deadline or stop.wait(1.0):
+        if time.monotonic() > deadline:
             return False
+        if stop.wait(1.0):
+            raise StoppedError(
+                "stopped while waiting for the other shards", where=str(root),
+                fix="Run the same command again: it goes on.",
+            )  # fmt: skip
     return True

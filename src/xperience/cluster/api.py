@@ -42,8 +42,9 @@ def open_cluster(namespace: str = "", context: str = "") -> Cluster:
             namespace = namespace or POD_NAMESPACE.read_text().strip()
         else:
             config.load_kube_config(context=context or None, client_configuration=settings)
-            _, active = config.list_kube_config_contexts()
-            namespace = namespace or active["context"].get("namespace", "default")
+            contexts, current = config.list_kube_config_contexts()
+            chosen = next((one for one in contexts if one["name"] == context), current)
+            namespace = namespace or chosen["context"].get("namespace", "default")
     except config.ConfigException as error:
         raise ConfigurationError(
             "no cluster to talk to", why=str(error), fix="Set KUBECONFIG, or give --context a name that it has."

@@ -68,7 +68,11 @@ def check_key(host_text: str, *, key: Path, known_hosts: Path) -> str:
         raise ConfigurationError("known_hosts cannot be read", where=str(known_hosts), fix="`relay trust-host`.")
     try:
         return asyncio.run(look())
-    except (asyncssh.Error, OSError, asyncssh.ProcessError) as error:
+    except ValueError as error:  # what asyncssh says of a damaged or encrypted key
+        raise ConfigurationError(
+            "the relay's key cannot be read", where=str(key), why=str(error), fix="Make one: `relay keygen`."
+        ) from error
+    except (asyncssh.Error, OSError) as error:
         raise _named(error, host_text) from error
 
 
@@ -98,7 +102,7 @@ def scan_host_key(host_text: str) -> HostKey:
                 TIMEOUT_SECONDS,
             )
         )
-    except (asyncssh.Error, OSError, TimeoutError) as error:
+    except (asyncssh.Error, OSError) as error:
         raise _named(error, host_text) from error
     if key is None:
         raise UnavailableError("the host shows no key", where=host_text)
@@ -117,7 +121,8 @@ def trust(found: HostKey, fingerprint: str, known_hosts: Path) -> None:
             "the host's fingerprint is another", where=found.host, why=f"it shows {found.fingerprint}",
             fix="Compare with what the store's console says: `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`.",
         )  # fmt: skip
-    lines = known_hosts.read_text().splitlines() if known_hosts.exists() else []
+    text = known_hosts.read_text() if known_hosts.exists() else ""
+    lines = text.splitlines()
     name, kind, _ = found.known_hosts_line.split()
     if found.known_hosts_line in lines:
         return
@@ -129,4 +134,5 @@ def trust(found: HostKey, fingerprint: str, known_hosts: Path) -> None:
             )  # fmt: skip
     known_hosts.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with known_hosts.open("a") as handle:
-        handle.write(found.known_hosts_line + "\n")
+        # The last line may have no end, and would be spoilt as well.
+        handle.write("\n" * (text != "" and not text.endswith("\n")) + found.known_hosts_line + "\n")

@@ -2,6 +2,7 @@ import pytest
 
 from xperience.common.errors import ConfigurationError, UsageError
 from xperience.common.settings.store import StoreSettings
+from xperience.store import ssh_access
 from xperience.store.base import Expected
 from xperience.store.mover import expected_matches, leftovers
 from xperience.store.opening import target_of
@@ -115,3 +116,19 @@ def test_a_named_rclone_wins_over_path(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     assert find_rclone(None) == tmp_path / "path" / "rclone"
     assert find_rclone(tmp_path / "named" / "rclone") == tmp_path / "named" / "rclone"
+
+
+@pytest.mark.parametrize("before", ["", "other rsa AAAA", "other rsa AAAA\n"], ids=["empty", "no end", "end"])
+def test_a_host_is_trusted_on_a_line_of_its_own(tmp_path, before):
+    known_hosts = tmp_path / "known_hosts"
+    known_hosts.write_text(before)
+    found = ssh_access.HostKey("me@store", "SHA256:x", "store ssh-ed25519 BBBB")
+    ssh_access.trust(found, "SHA256:x", known_hosts)
+    assert known_hosts.read_text().splitlines() == [*before.splitlines(), "store ssh-ed25519 BBBB"]
+
+
+def test_a_damaged_key_is_said_to_be_one(tmp_path):
+    for name in ("key", "known_hosts"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(ConfigurationError, match=r"the relay's key cannot be read.*relay keygen"):
+        ssh_access.check_key("me@127.0.0.1:9", key=tmp_path / "key", known_hosts=tmp_path / "known_hosts")

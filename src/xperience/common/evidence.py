@@ -111,7 +111,7 @@ class Evidence(BaseModel):
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read and check schema, fields and content hash; BadDataError names the file and the first fault."""
-        return cls.parse(path.read_bytes(), where=str(path))
+        return cls.parse(_bytes_of(path, cls.SCHEMA), where=str(path))
 
     @classmethod
     def parse(cls, raw: bytes, *, where: str) -> Self:
@@ -170,11 +170,14 @@ class View(ViewPart):
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read and check schema and content hash; BadDataError names the file and the first fault."""
-        try:
-            raw = path.read_bytes()
-        except OSError as error:
-            raise BadDataError(f"no {cls.SCHEMA} artefact", where=str(path), why=str(error.strerror)) from error
-        return _checked(cls, raw, cls.SCHEMA, str(path))
+        return _checked(cls, _bytes_of(path, cls.SCHEMA), cls.SCHEMA, str(path))
+
+
+def _bytes_of(path: Path, schema: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadDataError(f"no {schema} artefact", where=str(path), why=str(error.strerror)) from error
 
 
 def _checked(model: type[Model], raw: bytes, schema: str, where: str) -> Model:

@@ -81,6 +81,11 @@ def test_the_token_comes_from_the_file_before_the_variable_and_prints_as_stars(t
     assert "hf_" not in repr(token)
 
 
+def test_an_empty_token_file_is_no_token(tmp_path):
+    (tmp_path / "token").write_text("\n")
+    assert HubSettings(hf_token_path=tmp_path / "token").hf_token() is None
+
+
 def test_a_token_file_that_is_missing_is_refused_by_name(tmp_path):
     with pytest.raises(RefusedError, match="nowhere"):
         HubSettings(hf_token_path=tmp_path / "nowhere").hf_token()

@@ -32,14 +32,15 @@ class HubSettings(Settings):
     )
 
     def hf_token(self) -> SecretStr | None:
-        """The token from the file, else from HF_TOKEN; RefusedError where the named file cannot be read."""
+        """The token from the file, else from HF_TOKEN, None where it is empty; RefusedError where the file is none."""
+        token = os.environ.get("HF_TOKEN", "")
         if self.hf_token_path is not None:
             try:
-                return SecretStr(self.hf_token_path.read_text().strip())
+                token = self.hf_token_path.read_text()
             except OSError as error:
                 raise RefusedError(
                     "hub token cannot be read", where=str(self.hf_token_path), why=error.strerror or str(error),
                     fix="Mount the secret there, or unset HF_TOKEN_PATH and set HF_TOKEN.",
                 ) from error  # fmt: skip
-        token = os.environ.get("HF_TOKEN", "").strip()
+        token = token.strip()
         return SecretStr(token) if token else None

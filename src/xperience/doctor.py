@@ -35,7 +35,7 @@ def examine(settings: DoctorSettings) -> Iterator[Check]:
 
 def _rclone(settings: DoctorSettings) -> str:
     program = find_rclone(settings.rclone)
-    first = _said(str(program), "version").splitlines()[0]
+    first = _said(str(program), "version").partition("\n")[0]
     version = re.search(r"v(\d+)\.(\d+)", first)
     if not version or tuple(map(int, version.groups())) < LEAST_RCLONE:
         raise ConfigurationError(
@@ -78,7 +78,9 @@ def _cluster(settings: DoctorSettings) -> str:
     asked = {"namespace": cluster.namespace, "verb": "create", "group": "batch", "resource": "jobs"}
     review = client.V1SelfSubjectAccessReview(spec={"resourceAttributes": asked})
     with named_errors("access review"):
-        answer = client.AuthorizationV1Api(cluster.core.api_client).create_self_subject_access_review(review)
+        answer = client.AuthorizationV1Api(cluster.core.api_client).create_self_subject_access_review(
+            review, _request_timeout=ANSWER_SECONDS
+        )
     if answer.status is None or not answer.status.allowed:
         raise RefusedError(
             "no Job may be made", where=f"namespace {cluster.namespace}", why="the cluster's access review says no",

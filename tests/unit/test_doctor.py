@@ -80,6 +80,7 @@ def test_scratch_for_less_than_a_batch_says_how_much_is_free(hub, tmp_path):
     [
         pytest.param("echo rclone v1.60.1", "too old", id="Debian's"),
         pytest.param("echo nothing of a version", "too old", id="another program"),
+        pytest.param(":", "too old", id="says nothing"),
         pytest.param("echo broken >&2; exit 3", "broken", id="fails"),
     ],
 )

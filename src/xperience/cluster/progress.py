@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from xperience.cluster.api import TIMEOUT_SECONDS, Cluster, named_errors, open_cluster
 from xperience.common.errors import StoppedError, XperienceError
+from xperience.common.evidence import Part
 from xperience.common.log import get_log
 from xperience.common.settings.cluster import ProgressSettings
 
@@ -21,10 +22,8 @@ LONGEST_MESSAGE = 1000  # an Event takes 1024
 JobState = Literal["checking", "running", "complete", "failed", "stopped"]
 
 
-class JobProgress(BaseModel):
+class JobProgress(Part):
     """What a job says of itself; `done` and `total` count `unit`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     state: JobState
     done: int = 0

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from xperience.cluster.api import TIMEOUT_SECONDS, Cluster, named_errors
 from xperience.cluster.progress import KEY, JobProgress
+from xperience.common.evidence import Part
 
 # The client's models call every field optional, also those that the API always sends.
 Job: TypeAlias = Any
@@ -23,10 +24,8 @@ OURS = "app.kubernetes.io/part-of=xperience"
 State = Literal["suspended", "waiting", "running", "complete", "failed"]
 
 
-class JobStatus(BaseModel):
+class JobStatus(Part):
     """One job. `progress` is what it reported itself, `last_error` what its newest failed or stuck container says."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     stage: str
     release: str

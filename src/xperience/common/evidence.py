@@ -147,7 +147,7 @@ def artefact_in(folder: Path, schema: str, *, flag: str) -> Path | None:
 
 
 class Part(BaseModel):
-    """A part of an artefact: frozen, unknown fields are errors."""
+    """A part of an artefact, or what is no artefact itself: frozen, unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -2,17 +2,15 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from xperience.common.evidence import Evidence
+from xperience.common.evidence import Evidence, Part
 
 MANIFEST_NAME = "xperience-transfer-manifest.json"
 
 
-class TransferredFile(BaseModel):
+class TransferredFile(Part):
     """One file at the store. `sha256_from` says whether the hub's LFS entry or a checked git blob vouches for it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str
     size_bytes: int
@@ -24,10 +22,8 @@ class TransferredFile(BaseModel):
     version_id: str | None = None
 
 
-class TransferredEpisode(BaseModel):
+class TransferredEpisode(Part):
     """Where the selection put an episode, so that the data root knows its splits by itself."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str
     split: str

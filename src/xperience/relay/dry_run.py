@@ -3,19 +3,15 @@
 import shlex
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
-from xperience.common.evidence import Evidence
+from xperience.common.evidence import Evidence, Part
 from xperience.common.settings.relay import RelayRunSettings
 from xperience.relay.plan import check_scratch, estimate, with_estimated_sizes
 from xperience.relay.run import batches_of, configured_budget_bytes
 from xperience.selection.model import Selection
 
 
-class PlannedBatch(BaseModel):
+class PlannedBatch(Part):
     """One batch; `first` and `last` are files in the order in which they move."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     index: int
     episodes: int

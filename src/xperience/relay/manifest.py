@@ -7,9 +7,7 @@ the parts alone.
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from xperience.common.evidence import Evidence
+from xperience.common.evidence import Evidence, Part
 from xperience.common.shards import Shard
 from xperience.common.transfer import MANIFEST_NAME, TransferManifest, Transferred, TransferredFile
 from xperience.relay.ledger import LedgerFile
@@ -48,10 +46,8 @@ def merge(parts: Sequence[TransferManifestPart]) -> TransferManifest:
     )
 
 
-class FileFault(BaseModel):
+class FileFault(Part):
     """One file that is not as the manifest says."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str
     fault: Literal["missing", "size differs", "hash differs", "unexpected"]

@@ -2,20 +2,16 @@
 
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
 from xperience.common.errors import UsageError
-from xperience.common.evidence import Evidence
+from xperience.common.evidence import Evidence, Part
 from xperience.relay.ledger import Ledger
 from xperience.relay.locks import is_held
 from xperience.relay.scratch import Scratch
 from xperience.relay.summary import BatchSummary, batch_summaries
 
 
-class StateCount(BaseModel):
+class StateCount(Part):
     """Files and bytes in one state."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     state: str
     files: int

@@ -2,21 +2,15 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from xperience.common.evidence import Evidence
+from xperience.common.evidence import Evidence, Part
 from xperience.relay.ledger import ARRIVED, Ledger, LedgerBatch
 from xperience.relay.progress import Leg, Progress
 from xperience.relay.scratch import Budget
 
-Status = Literal["running", "complete", "downloaded", "failed", "stopped", "dry-run"]
+Status = Literal["running", "complete", "downloaded", "failed", "stopped"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LegSummary(_Part):
+class LegSummary(Part):
     """One leg in this process; `moved_bytes` counts repeats, `bytes_per_second` is over its busy time."""
 
     moved_bytes: int
@@ -25,7 +19,7 @@ class LegSummary(_Part):
     retries: dict[str, int]
 
 
-class BatchSummary(_Part):
+class BatchSummary(Part):
     """One batch over all runs of the job; Unix times."""
 
     index: int

@@ -2,22 +2,16 @@
 
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from xperience.common.evidence import Evidence
+from xperience.common.evidence import Evidence, Part
 from xperience.selection.model import SelectedEpisode, SelectedFile, Selection
 
 SPLITS = ("train", "val", "test")
 BANDS = ("short", "lower_mid", "upper_mid", "long")
 
 
-class Strict(BaseModel):
-    """Frozen; unknown fields are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PlanRules(Strict):
+class PlanRules(Part):
     """The rules that made a selection."""
 
     complete_episode_required_files: list[str]
@@ -32,7 +26,7 @@ class PlanRules(Strict):
     content_category_status: str
 
 
-class SizeSummary(Strict):
+class SizeSummary(Part):
     """Quantiles of sizes over all complete episodes."""
 
     count: int
@@ -54,7 +48,7 @@ class SizeSummary(Strict):
     mean_human: str
 
 
-class PlanSummary(Strict):
+class PlanSummary(Part):
     """Counts and sums over the selected episodes."""
 
     episode_count: int
@@ -73,7 +67,7 @@ class PlanSummary(Strict):
     val_sessions_overlap_test: list[str]
 
 
-class PlanEpisode(Strict):
+class PlanEpisode(Part):
     """One selected episode; `total_bytes` may count the excluded file, the training bytes never do."""
 
     episode_path: str
@@ -119,7 +113,7 @@ class PlanFields(BaseModel):
     download_files: list[str]
 
 
-class PlanDocument(PlanFields, Strict):
+class PlanDocument(PlanFields, Part):
     """The plan's JSON as it is."""
 
     def selection(self, source_sha256: str) -> Selection:
@@ -127,7 +121,7 @@ class PlanDocument(PlanFields, Strict):
         return _selection(self, source_sha256, {}, None)
 
 
-class PinnedFile(Strict):
+class PinnedFile(Part):
     """One file at the pinned revision; exactly one of the hashes is the hub's."""
 
     path: str
@@ -136,7 +130,7 @@ class PinnedFile(Strict):
     git_sha1: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
 
 
-class Replacement(Strict):
+class Replacement(Part):
     """An episode that took another's place, and why."""
 
     removed: str

@@ -1,6 +1,5 @@
 """Artefacts and data roots for the tests of prepare and gates."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from typer.testing import CliRunner
 
 from xperience.cli.main import app
 from xperience.common.errors import XperienceError
-from xperience.common.evidence import canonical
+from xperience.common.evidence import content_hash
 
 DATA = Path(__file__).parents[1] / "data"
 REAL = DATA / "xperience10m_128_episode_selection.json"
@@ -27,7 +26,7 @@ def call(*arguments, expect=0):
 def write_evidence(path, schema, **fields):
     """An artefact of another stage, as that stage writes it."""
     document = {"schema": schema, "generated_at": "2026-01-01T00:00:00+00:00", "inputs": {}, **fields}
-    document["content_sha256"] = hashlib.sha256(canonical(document)).hexdigest()
+    document["content_sha256"] = content_hash(document)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document))
     return document["content_sha256"]

@@ -30,13 +30,8 @@ def now_utc() -> str:
     return moment.isoformat(timespec="seconds")
 
 
-def canonical(document: dict[str, Any]) -> bytes:
-    """Sorted, compact JSON of a document without its volatile top-level fields and any `*_seconds` field."""
-    return b"".join(_canonical_pieces(document))
-
-
 def content_hash(document: dict[str, Any]) -> str:
-    """sha256 of the canonical JSON."""
+    """sha256 of sorted, compact JSON without the volatile top-level fields and any `*_seconds` field."""
     digest = hashlib.sha256()
     for piece in _canonical_pieces(document):
         digest.update(piece)
@@ -44,7 +39,7 @@ def content_hash(document: dict[str, Any]) -> str:
 
 
 def _canonical_pieces(document: dict[str, Any]) -> Iterator[bytes]:
-    """Item by item of long lists: a selection of 100,000 files is never a second time in memory."""
+    """The canonical JSON, item by item of long lists: a selection of 100,000 files is never a second time in memory."""
 
     def strip(value: Any) -> Any:
         if isinstance(value, dict):

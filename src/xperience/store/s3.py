@@ -107,7 +107,7 @@ class S3Store(Mover):
     def clean_leftovers(self, paths: Collection[str], listing: Iterable[str] | None = None) -> list[str]:
         """Abort unfinished multipart uploads of these files, where the credentials may; delete forgotten probes."""
         keys = {self._bucket.key(path) for path in paths}
-        aborted = leftovers(self.listing() if listing is None else listing, ())
+        aborted = leftovers(self.listing(recurse=False) if listing is None else listing, ())
         for path in aborted:
             self.delete(path)
         try:

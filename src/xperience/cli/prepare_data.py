@@ -1,4 +1,4 @@
-"""`xperience prepare manifest | discover | audit | review | replace`."""
+"""`xperience prepare discover | manifest`."""
 
 from pathlib import Path
 

@@ -70,7 +70,7 @@ class Reporter:
         self._pool.submit(self._put, {key: text})
 
     def close(self) -> None:
-        """Wait for what is under way, some seconds at most."""
+        """Wait for what was told: each of its calls ends after TIMEOUT_SECONDS at the latest."""
         self._pool.shutdown(wait=True)
 
     def _patch(self, progress: JobProgress) -> None:

@@ -80,7 +80,7 @@ class InFlight:
             self.ranged = None
 
     def settle(self) -> None:
-        """Give a file whose hash is right its name; durable when it returns."""
+        """Give a file whose hash is right its name. A kill costs nothing then; a power failure may still cost bytes."""
         destination = self.task.destination
         with scratch_errors(destination):
             os.utime(self.where, (SCRATCH_MTIME_SECONDS, SCRATCH_MTIME_SECONDS))

@@ -16,7 +16,7 @@ from xperience.relay.manifest import (
     recorded,
 )
 from xperience.relay.progress import Leg
-from xperience.store.base import Store
+from xperience.store.base import Store, Verified
 
 
 def read_manifest(store: Store) -> TransferManifest | None:
@@ -88,9 +88,8 @@ def rebuild(ledger: Ledger, store: Store, listing: Mapping[str, int], leg: Leg, 
 
     def prove(path: str, sha256: str, size_bytes: int) -> bool:
         known = earlier.get(path)
-        verified = None
         if known and known.sha256 == sha256 and store.verify_recorded(path, sha256, size_bytes, recorded(known)):
-            verified = recorded(known)
+            verified: Verified | None = recorded(known)
         else:
             verified = store.adopt(path, sha256, size_bytes)
         if verified is None:

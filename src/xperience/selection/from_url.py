@@ -46,6 +46,5 @@ def fetch_selection(url: str, sha256: str, place: Path) -> Path:
             "the selection is not the one that is meant", where=url, why=f"sha256 {found}, expected {sha256}",
             fix="Give the hash of the file that is meant with --selection-sha256.",
         )  # fmt: skip
-    place.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(place, raw)
     return place

@@ -37,7 +37,7 @@ class Pool:
         )
         used = {episode.top_level_session for episode in parent.selected_episodes}
         # An episode that was removed once stays out, and with it its session.
-        used |= {path.partition("/")[0] for replaced in getattr(parent, "replaces", []) for path in (replaced.removed,)}
+        used |= {replaced.removed.partition("/")[0] for replaced in getattr(parent, "replaces", [])}
         used |= {path.partition("/")[0] for path in excluded}
         self._best = _ranked((c for c in candidates if c.session not in used), self.constants, parent.seed)
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -98,7 +98,7 @@ def _store_of(
     )  # fmt: skip
 
 
-def _own_rclone(settings: StoreSettings, target: SshTarget | S3Target, scratch: Path):  # type: ignore[no-untyped-def]
+def _own_rclone(settings: StoreSettings, target: SshTarget | S3Target, scratch: Path) -> AbstractContextManager[Rc]:
     if isinstance(target, S3Target):
         config = s3_config(
             target, provider=settings.s3_provider, threshold_bytes=settings.chunk_threshold_mib * MIB,

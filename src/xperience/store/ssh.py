@@ -123,7 +123,7 @@ class SshStore(Mover):
             return self._hash_how
 
     def _probe(self) -> str:
-        self._call("operations/mkdir", fs=self.fs, remote="")
+        self.reach()
         name = probe_name()
         content = secrets.token_bytes(1000)
         expected = hashlib.sha256(content).hexdigest()
@@ -216,7 +216,7 @@ class SshStore(Mover):
         """Host key and login, write and delete, a working remote hash, room."""
 
         def login() -> str:
-            self._call("operations/mkdir", fs=self.fs, remote="")
+            self.reach()
             return self.target
 
         def probe() -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -71,17 +71,15 @@ def _read(container: av.container.InputContainer, camera: str, t_ns: NDArray[np.
     video, audio = container.streams.video[0], container.streams.audio[0]
     ticks: list[int] = []
     blocks = _Blocks()
-    fault = ""
+    fault = "" if audio.codec_context else "no decoder for it"
     try:
         for packet in container.demux(video, audio):
-            if packet.stream.type == "video":
-                if packet.size and packet.pts is not None:
-                    ticks.append(packet.pts)
-                continue
-            for frame in audio.decode(packet):
-                blocks.add(frame)
+            if packet.stream.type == "audio":
+                fault = fault or blocks.decode(audio, packet)
+            elif packet.size and packet.pts is not None:
+                ticks.append(packet.pts)  # to the end, whatever the sound is: the places of all windows hang on them
     except (FFmpegError, ValueError) as error:
-        fault = str(error)[:200]
+        fault = fault or str(error)[:200]
     blocks.end()
     if video.time_base is None or not ticks:
         raise BadDataError("no video beside the sound", where=camera)
@@ -94,8 +92,9 @@ def _read(container: av.container.InputContainer, camera: str, t_ns: NDArray[np.
     drift_ms = round(float(since_first[both - 1] - (t_ns[both - 1] - t_ns[0]) / 1e9) * 1000)
     status: Status = "damaged" if fault else "absent" if not runs else "silent" if peak < SILENT_PEAK else "sound"
     facts = SoundFacts(
-        status=status, camera=camera, codec=audio.codec_context.name, source_hertz=audio.codec_context.sample_rate,
-        samples=len(samples), runs=runs, peak=round(peak, 6), drift_ms=drift_ms, fault=fault,
+        status=status, camera=camera, codec=audio.codec_context.name if audio.codec_context else "unknown",
+        source_hertz=audio.codec_context.sample_rate if audio.codec_context else 0, samples=len(samples), runs=runs,
+        peak=round(peak, 6), drift_ms=drift_ms, fault=fault,
     )  # fmt: skip
     return Sound(facts, samples, since_first * HERTZ)
 
@@ -107,6 +106,15 @@ class _Blocks:
         self._runs: list[tuple[float, list[Samples]]] = []
         self._resampler: av.AudioResampler | None = None
         self._next_seconds = 0.0
+
+    def decode(self, audio: av.AudioStream, packet: "av.Packet[Any]") -> str:
+        """Add what is in a packet; says what keeps it from being decoded."""
+        try:
+            for frame in audio.decode(packet):
+                self.add(frame)
+        except (FFmpegError, ValueError) as error:
+            return str(error)[:200]
+        return ""
 
     def add(self, frame: av.AudioFrame) -> None:
         """A decoded block; one without a time follows the one before it."""

@@ -227,6 +227,34 @@ def test_sound_that_begins_late_is_absent_before(tmp_path):
     assert sound_of(sound.facts, sound.samples, round(2.2 * HERTZ), 3 * HERTZ)[0] == "sound"
 
 
+def test_sound_that_breaks_off_is_damaged_and_absent_from_there_on(tmp_path):
+    video = tmp_path / VIDEOS[0]
+    write_sound(video, [(0, 4, 0.1)])
+    with av.open(str(video)) as container:
+        late = [entry for entry in container.streams.audio[0].index_entries if entry.timestamp > 2 * 48000]
+    content = bytearray(video.read_bytes())
+    for entry in late:
+        content[entry.pos : entry.pos + entry.size] = b"\xff" * entry.size
+    video.write_bytes(content)
+    sound = read_sound([("fisheye_cam0", video)], np.arange(80) * 50_000_000)
+    assert (sound.facts.status, len(sound.sample_of_frame)) == ("damaged", 80)
+    assert len(sound.samples) == pytest.approx(4 * HERTZ, abs=2)
+    heard = [sound_of(sound.facts, sound.samples, s * HERTZ, s * HERTZ + HERTZ // 2)[0] for s in (1, 3)]
+    assert heard == ["sound", "absent"]
+
+
+def test_sound_that_nobody_here_can_decode_is_damaged_and_the_frames_stay(tmp_path):
+    video = tmp_path / VIDEOS[0]
+    write_sound(video, [(0, 4, 0.1)])
+    before, tables, after = video.read_bytes().partition(b"esds")
+    other = after.replace(b"\x40\x15", b"\xfe\x15", 1)  # the object type: AAC no more
+    video.write_bytes(before.replace(b"mp4a", b"zzzz") + tables + other)
+    sound = read_sound([("fisheye_cam0", video)], np.arange(80) * 50_000_000)
+    assert (sound.facts.status, sound.facts.codec, sound.facts.fault) == ("damaged", "unknown", "no decoder for it")
+    assert len(sound.sample_of_frame) == 80
+    assert sound_of(sound.facts, sound.samples, 0, HERTZ) == ("absent", None)
+
+
 def test_the_first_camera_that_has_sound_gives_it(tmp_path):
     _, episode, _ = built(tmp_path)
     mute = tmp_path / "mute.mp4"

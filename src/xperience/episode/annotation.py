@@ -179,7 +179,8 @@ class Annotation:
         if dataset is None:
             return None
         leading = dataset.ndim == len(shape) + 2 and dataset.shape[0] == 1
-        found = dataset.shape[1:] if leading else dataset.shape
+        # The shape is None where there is no dataspace.
+        found: tuple[int, ...] = dataset.shape[1:] if leading else dataset.shape or ()
         if len(found) != len(shape) + 1 or found[1:] != shape or found[0] > MOST_ROWS or dataset.dtype.kind != "f":
             raise AnnotationError("not what the schema says", where=path, why=f"shape {found}, type {dataset.dtype}")
         return self._read(dataset, (0, rows) if leading else rows)

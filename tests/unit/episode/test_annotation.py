@@ -145,6 +145,16 @@ def test_an_empty_file_has_no_facts_and_no_exceptions(tmp_path):
     assert annotation.keypoints() is annotation.stereo_from_body() is annotation.rows_of("depth/depth") is None
 
 
+def test_a_data_set_without_a_dataspace_is_not_what_the_schema_says(tmp_path):
+    with h5py.File(tmp_path / "empty.hdf5", "w") as file:
+        file["full_body_mocap/contacts"] = h5py.Empty("f4")
+    with (
+        Annotation.open(tmp_path / "empty.hdf5") as annotation,
+        pytest.raises(AnnotationError, match="full_body_mocap/contacts"),
+    ):
+        annotation.contacts()
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("episode")

@@ -1,12 +1,11 @@
 """What `cosmos3-nano evaluate` left, as the report shows it: figures beside trivial ones, and a few clips."""
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from xperience.common.errors import UsageError
-from xperience.common.evidence import View, ViewPart
+from xperience.common.evidence import View, ViewPart, artefacts_in
 
 
 class TrivialView(ViewPart):
@@ -76,22 +75,20 @@ class ShownClipsView(View):
 class CosmosResults:
     """Evaluations and clips of a folder, in order of their files' names."""
 
-    evaluations: list[ActionEvaluationView] = field(default_factory=list)
-    shown: list[ShownClipsView] = field(default_factory=list)
+    evaluations: list[ActionEvaluationView]
+    shown: list[ShownClipsView]
 
 
 def cosmos_results(folder: Path) -> CosmosResults:
     """Every artefact of the evaluation's folder; UsageError where there is none, BadDataError of a damaged one."""
-    found = CosmosResults()
-    for path in sorted(folder.glob("*.json")):
-        schema = json.loads(path.read_bytes()).get("schema")
-        for view in (ActionEvaluationView, TextEvaluationView, VideoEvaluationView):
-            if schema == view.SCHEMA:
-                found.evaluations.append(view.read(path))
-        if schema == ShownClipsView.SCHEMA:
-            found.shown.append(ShownClipsView.read(path))
-    if not found.evaluations:
+    there = artefacts_in(folder)
+    views = (ActionEvaluationView, TextEvaluationView, VideoEvaluationView)
+    evaluations = [(path, view) for view in views for path in there.get(view.SCHEMA, [])]
+    if not evaluations:
         raise UsageError(
             "no evaluation of Cosmos3-Nano", where=str(folder), fix="Give the --output of `cosmos3-nano evaluate`."
         )
-    return found
+    return CosmosResults(
+        [view.read(path) for path, view in sorted(evaluations, key=lambda one: one[0])],
+        [ShownClipsView.read(path) for path in there.get(ShownClipsView.SCHEMA, [])],
+    )

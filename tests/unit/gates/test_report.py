@@ -122,6 +122,8 @@ def test_cosmos_is_shown_with_its_rows_its_figures_and_its_clips(chain, tmp_path
     figures = {"task": "action_proxy", "model_sha256": "0" * 64, "clips": 8, "sessions": 8, "metrics": {"ate": metric}}
     write_evidence(tmp_path / "policy-test.json", "xperience.cosmos3-nano-action-evaluation/1", **of, **figures)
     write_evidence(tmp_path / "clips.json", "xperience.cosmos3-nano-shown-clips/1", **of, clips=[clip])
+    (tmp_path / "notes.json").write_text("[]")  # no artefact
+    (tmp_path / "torn.json").write_text('{"schema"')
     page = chain.report("--cosmos", str(tmp_path)).read_text()
     text = text_of(page)
     assert "11 decode L1 not_run GPU ≥ 28 dB" in text

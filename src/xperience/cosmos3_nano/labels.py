@@ -10,12 +10,11 @@ from xperience.common.evidence import Part
 from xperience.episode.annotation import Annotation
 from xperience.episode.caption_file import caption_json
 from xperience.episode.captions import frame_of, parse_caption, resolve_caption
-from xperience.episode.labels import FrameLabels, literal_labels
+from xperience.episode.labels import FrameLabels, literal_labels, majority
 from xperience.episode.timeline import Timeline
 from xperience.windows.contact import HANDS as WRISTS
 from xperience.windows.contact import contact_of, touching
 from xperience.windows.objects import ObjectLabels, object_labels
-from xperience.windows.placement import majority
 from xperience.windows.source import SourceEpisode
 
 LEAST_SHARE = 0.6

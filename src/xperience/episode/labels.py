@@ -62,12 +62,16 @@ def labelled_windows(
     """Whole windows in which one label has at least `least_share` of the frames that have any."""
     found = []
     for first in range(0, len(labels.codes) - length + 1, stride):
-        codes = labels.codes[first : first + length]
-        counts = np.bincount(codes[codes != NONE])
-        if len(counts) == 0:
-            continue
-        most = int(counts.argmax())
-        share = float(counts[most] / counts.sum())
-        if share >= least_share:
-            found.append(LabelledWindow(first, labels.vocabulary[most], share))
+        code, share = majority(labels.codes[first : first + length])
+        if code != NONE and share >= least_share:
+            found.append(LabelledWindow(first, labels.vocabulary[code], share))
     return tuple(found)
+
+
+def majority(codes: NDArray[np.int32]) -> tuple[int, float]:
+    """The code of most labelled frames, the least of equals, and its share of them; NONE and 0 where there is none."""
+    counts = np.bincount(codes[codes != NONE])
+    if len(counts) == 0:
+        return NONE, 0.0
+    most = int(counts.argmax())
+    return most, float(counts[most] / counts.sum())

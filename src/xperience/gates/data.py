@@ -41,8 +41,7 @@ def staged(bundle: Bundle, manifest: EpisodeManifest) -> Verdict:
     findings += [f"{path}: in the manifest, not selected" for path in sorted(listed - selected)]
     findings += [f"{path}: on disk, not selected" for path in manifest.unexpected_episodes]
     findings += _hash_faults(bundle, manifest)
-    if bundle.disk is not None:
-        findings += _disk_faults(bundle, manifest)
+    findings += _disk_faults(bundle, manifest)
     files = sum(len(episode.files) for episode in manifest.episodes)
     looked = "" if bundle.disk is None else ", looked at on disk" + (" by hash" if bundle.rehash else "")
     return judge(findings, f"{len(listed)} episodes, {files} files, {manifest.summary.total_bytes} bytes{looked}")
@@ -69,7 +68,7 @@ def _hash_faults(bundle: Bundle, manifest: EpisodeManifest) -> Iterator[str]:
 
 
 def _disk_faults(bundle: Bundle, manifest: EpisodeManifest) -> Iterator[str]:
-    """The disk now against the manifest: gone, another size, changed since; with rehash the bytes themselves."""
+    """The disk, where it is looked at, against the manifest: gone, another size, changed; with rehash the bytes."""
     disk, root = bundle.disk, bundle.data_root
     if disk is None or root is None:
         return

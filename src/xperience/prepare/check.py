@@ -82,7 +82,8 @@ def check(
 
     `jobs` threads hash, and as many workers look into what was hashed just before: one core each, where there are any.
 
-    Raises UsageError, ConfigurationError and StoppedError; what is wrong with the data is its verdict.
+    Raises UsageError, ConfigurationError, StoppedError, and BadDataError where there is no episode; what is wrong with
+    one is its verdict.
     """
     purposes, rules = purposes_of(settings.purposes), Rules(least_valid_share=settings.least_valid_share)
     root = settings.data_root.expanduser()
@@ -173,7 +174,7 @@ def _checked(episode: StagedEpisode, results: Mapping[str, _Result], rules: Rule
     )
     return CheckedEpisode(
         path=episode.path, intact=not any(found.file.fault for found in results.values()),
-        verdict=verdict(facts, rules, ANNOTATION), files={name: found.file for name, found in results.items()},
+        verdict=verdict(facts, rules), files={name: found.file for name, found in results.items()},
         unexpected=episode.unexpected, facts=facts,
     )  # fmt: skip
 

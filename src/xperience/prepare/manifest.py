@@ -7,11 +7,12 @@ from typing import ClassVar, Literal
 
 from xperience.common.evidence import Evidence, Part
 from xperience.common.layout import ANNOTATION, EXCLUDED_FILE, VIDEOS
+from xperience.episode.labels import LEAST_SHARE, WINDOW_FRAMES, WINDOW_STRIDE
 from xperience.prepare.planned import Planned, Sources, SplitOrigin, faults_of
 from xperience.prepare.verdicts import Verdicts
 from xperience.selection.document import SPLITS
 
-WINDOWING = {"window_frames": 20, "stride_frames": 20, "min_label_fraction": 0.6}
+WINDOWING = {"window_frames": WINDOW_FRAMES, "stride_frames": WINDOW_STRIDE, "min_label_fraction": LEAST_SHARE}
 
 
 class ManifestFile(Part):

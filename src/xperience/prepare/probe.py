@@ -168,7 +168,7 @@ def _probed(episode: SelectedEpisode, found: dict[str, _Probed], rules: Rules) -
         faults={name: file.look.fault for name, file in found.items() if file.look.fault},
     )
     return ProbedEpisode(
-        path=episode.path, split=episode.split, size_band=episode.size_band, verdict=verdict(facts, rules, ANNOTATION),
+        path=episode.path, split=episode.split, size_band=episode.size_band, verdict=verdict(facts, rules),
         facts=facts, requests=sum(file.requests for file in found.values()),
         read_bytes=sum(file.read_bytes for file in found.values()),
     )  # fmt: skip

@@ -8,6 +8,7 @@ from xperience.common.errors import RefusedError, UsageError
 from xperience.common.evidence import Evidence, Part
 from xperience.prepare.balance import Labelled, distances, findings_of, limit_of, split_contents, unknown_share
 from xperience.prepare.content import ContentAudit, Thresholds
+from xperience.prepare.vocabulary import UNKNOWN, UNPARSED
 from xperience.selection.algorithm import Candidate, Chosen
 from xperience.selection.document import PlanEpisode, PlanFields
 from xperience.selection.swap import Pool, Swap
@@ -163,7 +164,7 @@ def balance(
     """
     thresholds, shares = audit.thresholds, audit.pool_shares
     category = {row.episode_path: row.category for row in audit.rows}
-    now = {e.episode_path: Labelled(e.top_level_session, e.split, category.get(e.episode_path, "unparsed"))
+    now = {e.episode_path: Labelled(e.top_level_session, e.split, category.get(e.episode_path, UNPARSED))
            for e in parent.selected_episodes}  # fmt: skip
     before = _findings(list(now.values()), thresholds, shares)
     usable: dict[str, list[tuple[float, Probed]]] = {}
@@ -213,7 +214,7 @@ def _excess(
     total = 0.0
     for content in split_contents(episodes, thresholds, shares):
         for name, count in content.category_counts.items():
-            if name in ("unparsed", "uncategorised"):
+            if name in UNKNOWN:
                 continue
             total += max(0.0, count / content.episodes - limit_of(name, thresholds, shares))
     one_draw = thresholds.model_copy(update={"null_draws": 1})  # the bounds are those of the state before the swap

@@ -27,7 +27,7 @@ class StagedFile:
 
 @dataclass(frozen=True, slots=True)
 class StagedEpisode:
-    """`files` by name, the seven training files at least; `unexpected` are names that do not belong there."""
+    """`files` by name: the manifest's, else the seven; `unexpected` are names that do not belong there."""
 
     path: str
     files: dict[str, StagedFile]
@@ -71,7 +71,7 @@ def read_data_root(folder: Path, manifest_path: Path | None) -> DataRoot:
 
 
 def is_training_file(path: str) -> bool:
-    """<session>/<episode>/<one of the seven>, or deeper."""
+    """One of the seven, in whatever folder below the data root."""
     place = PurePosixPath(path)
     return place.name in TRAINING_FILES and len(place.parts) >= 2
 

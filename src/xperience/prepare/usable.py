@@ -3,7 +3,7 @@
 from typing import Literal, get_args
 
 from xperience.common.errors import UsageError
-from xperience.common.layout import VIDEOS
+from xperience.common.layout import ANNOTATION, VIDEOS
 from xperience.prepare.facts import AnnotationFacts, Facts, VideoFacts
 
 Purpose = Literal["windows", "actions"]
@@ -49,9 +49,9 @@ def purposes_of(text: str) -> tuple[Purpose, ...]:
     return tuple(purpose for purpose in PURPOSES if purpose in words)
 
 
-def verdict(facts: EpisodeFacts, rules: Rules, annotation_name: str) -> Verdict:
+def verdict(facts: EpisodeFacts, rules: Rules) -> Verdict:
     """Judge an episode for every purpose."""
-    videos, timeline = _against_videos(facts), _against_timeline(facts, annotation_name)
+    videos, timeline = _against_videos(facts), _against_timeline(facts)
     labels, motion = _against_labels(facts), _against_motion(facts, rules)
     windows = (*timeline, *videos, *(labels if not timeline else ()))
     reasons: dict[Purpose, tuple[str, ...]] = {
@@ -70,10 +70,10 @@ def _fault_about(facts: AnnotationFacts, what: str) -> str | None:
     return next((fault for fault in facts.faults if fault.startswith(f"{what}: ")), None)
 
 
-def _against_timeline(facts: EpisodeFacts, annotation_name: str) -> tuple[str, ...]:
+def _against_timeline(facts: EpisodeFacts) -> tuple[str, ...]:
     found = facts.annotation
     if found is None:
-        return (f"{annotation_name}: {facts.faults.get(annotation_name, 'not there')}",)
+        return (f"{ANNOTATION}: {facts.faults.get(ANNOTATION, 'not there')}",)
     if found.timeline is None:
         return (_fault_about(found, "timeline") or "video/device_timestamp is missing",)
     if not found.timeline.strictly_increasing:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from xperience.standin.hub_contents import READ_BYTES, DiskFile, VirtualFile
-from xperience.standin.hub_faults import Route
+from xperience.standin.hub_faults import Rate, Route
 
 if TYPE_CHECKING:
     from xperience.standin.hub import StandinHub
@@ -110,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
         dropped, flipped = faults.take("drop", path, span=span), faults.take("flip", path, span=span)
         slow = faults.take("slow", path)
         paced = slow is not None or self.hub.rate.bytes_per_second > 0
-        own_rate = type(self.hub.rate)(slow.bytes_per_second if slow else 0.0)
+        own_rate = Rate(slow.bytes_per_second if slow else 0.0)
         position, end = start, dropped.at_byte if dropped else stop
         for block in file.read(start, end, PACED_BYTES if paced else READ_BYTES):
             if flipped and position <= flipped.at_byte < position + len(block):

@@ -1,7 +1,7 @@
 """Pictures of one camera: its MP4 decoded once, from its beginning to its end, the wanted frames as JPEG."""
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Camera:
     source_size: tuple[int, int] = (0, 0)
     size: tuple[int, int] = (0, 0)
     decoded: int = 0
-    damaged: int = field(default=0)
+    damaged: int = 0
 
     def pictures(self, wanted: NDArray[np.int64], timeline_frames: int) -> Generator[bytes]:
         """A JPEG for each of `wanted` (ascending frame numbers, repeats allowed), 4:2:0, BT.601, full range.

@@ -10,13 +10,13 @@ from xperience.common.errors import BadDataError
 from xperience.episode.annotation import Annotation
 from xperience.episode.caption_file import caption_json
 from xperience.episode.captions import parse_caption, resolve_caption
-from xperience.episode.labels import NONE, FrameLabels, filled_labels, literal_labels
+from xperience.episode.labels import NONE, FrameLabels, filled_labels, literal_labels, majority
 from xperience.episode.timeline import Timeline
 from xperience.windows.contact import FEET, HANDS, contact_of, touching
 from xperience.windows.index import Window
 from xperience.windows.media import EpisodeMedia, read_timeline
 from xperience.windows.objects import ObjectLabels, object_labels
-from xperience.windows.placement import Place, majority, place_windows
+from xperience.windows.placement import Place, place_windows
 from xperience.windows.reader import Media
 from xperience.windows.recipe import LabelRecipe
 from xperience.windows.sound import sound_of

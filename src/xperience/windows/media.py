@@ -127,8 +127,9 @@ def build_media(output: Path, episode: SourceEpisode, recipe: MediaRecipe) -> Ep
                 file.write(jpeg)
                 offsets.append(offsets[-1] + len(jpeg))
         file.flush()
-    if len(offsets) != len(grid.source) * len(cameras) + 1:
-        raise BadDataError("frames are missing", where=episode.path, why=f"{len(offsets) - 1} of {len(grid.source)}")
+    expected = len(grid.source) * len(cameras)
+    if len(offsets) - 1 != expected:
+        raise BadDataError("frames are missing", where=episode.path, why=f"{len(offsets) - 1} of {expected}")
     sound = read_sound([(camera.name, camera.path) for camera in cameras], timeline.t_ns)
     write_atomic(
         folder / TABLES,

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from xperience.episode.labels import NONE, FrameLabels, labelled_windows
+from xperience.episode.labels import FrameLabels, labelled_windows
 from xperience.episode.timeline import Timeline
 from xperience.windows.recipe import LabelRecipe
 
@@ -73,12 +72,3 @@ def capped(places: Sequence[Place], most: int) -> tuple[Place, ...]:
         quotas[frames] += 1
     kept = [found[number] for frames, found in by_scale.items() for number in evenly(len(found), quotas[frames])]
     return tuple(sorted(kept))
-
-
-def majority(codes: NDArray[np.int32]) -> tuple[int, float]:
-    """The code of most labelled frames, the least of equals, and its share of them; NONE and 0 where there is none."""
-    counts = np.bincount(codes[codes != NONE])
-    if len(counts) == 0:
-        return NONE, 0.0
-    most = int(counts.argmax())
-    return most, float(counts[most] / counts.sum())

@@ -3,7 +3,7 @@
 import pytest
 
 from xperience.common.errors import UsageError
-from xperience.common.layout import ANNOTATION, VIDEOS
+from xperience.common.layout import VIDEOS
 from xperience.prepare.facts import AnnotationFacts, CaptionFacts, MotionFacts, TimelineFacts, VideoFacts
 from xperience.prepare.look import SAMPLE_PLACES, SAMPLE_ROWS, sample_slices
 from xperience.prepare.usable import EpisodeFacts, Rules, purposes_of, verdict
@@ -34,7 +34,7 @@ def judged(video=VIDEO, **changes):
     facts = EpisodeFacts(
         annotation=annotation, videos={name: found for name, found in videos.items() if found}, faults={}
     )
-    return verdict(facts, Rules(least_valid_share=0.5), ANNOTATION)
+    return verdict(facts, Rules(least_valid_share=0.5))
 
 
 @pytest.mark.parametrize(

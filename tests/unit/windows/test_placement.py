@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xperience.common.errors import UsageError
-from xperience.episode.labels import NONE, FrameLabels
+from xperience.episode.labels import NONE, FrameLabels, majority
 from xperience.episode.timeline import Timeline
-from xperience.windows.placement import Place, capped, evenly, majority, place_windows
+from xperience.windows.placement import Place, capped, evenly, place_windows
 from xperience.windows.recipe import LabelRecipe, Scale, scales_of
 
 FRAME_NS = 50_000_000

@@ -27,6 +27,16 @@ securityContext: {{- include "common.podSecurityContext" .root | nindent 2 }}
 {{- with include "common.scheduling" .root | trim }}{{ . | nindent 0 }}{{ end }}
 {{- end -}}
 
+{{/* Name and labels of a job of any kind: (dict "root" . "name" NAME). */}}
+{{- define "common.jobMetadata" -}}
+name: {{ .name }}
+labels:
+  {{- include "common.labels" .root | nindent 2 }}
+  {{- with .root.Values.kueueQueueName }}
+  kueue.x-k8s.io/queue-name: {{ . }}
+  {{- end }}
+{{- end -}}
+
 {{/* What an Indexed Job's spec has, one index per shard: (dict "shards" N "tries" N "deadline" SECONDS "ttl" SECONDS "containers" LIST). */}}
 {{- define "common.indexedJob" -}}
 completionMode: Indexed

@@ -144,16 +144,6 @@ spec:
       emptyDir: {sizeLimit: 1Mi}
 {{- end -}}
 
-{{/* Labels and name of the job: (dict "root" . "name" NAME). */}}
-{{- define "common.trainer.metadata" -}}
-name: {{ .name }}
-labels:
-  {{- include "common.labels" .root | nindent 2 }}
-  {{- with .root.Values.kueueQueueName }}
-  kueue.x-k8s.io/queue-name: {{ . }}
-  {{- end }}
-{{- end -}}
-
 {{/*
 Worker-only with elasticPolicy: a Master would get the operator an init container of its own into every worker, which the
 restricted profile refuses, and without elasticPolicy workers alone get no rendezvous. (dict "root" . "name" NAME, and the pod's)
@@ -162,7 +152,7 @@ restricted profile refuses, and without elasticPolicy workers alone get no rende
 {{- $v := .root.Values -}}
 apiVersion: kubeflow.org/v1
 kind: PyTorchJob
-metadata: {{- include "common.trainer.metadata" . | nindent 2 }}
+metadata: {{- include "common.jobMetadata" . | nindent 2 }}
 spec:
   nprocPerNode: {{ include "common.trainer.processes" .root | quote }}
   elasticPolicy:
@@ -204,7 +194,7 @@ items:
 ---
 apiVersion: trainer.kubeflow.org/v1alpha1
 kind: TrainJob
-metadata: {{- include "common.trainer.metadata" . | nindent 2 }}
+metadata: {{- include "common.jobMetadata" . | nindent 2 }}
 spec:
   runtimeRef: {apiGroup: trainer.kubeflow.org, kind: TrainingRuntime, name: {{ .name }}}
   # Without a trainer of its own the job's pods get no rendezvous, and each trains alone.

@@ -50,7 +50,7 @@ def test_without_progress_no_container_has_a_token_of_the_cluster():
     assert "cluster-token" not in {volume["name"] for volume in pod_of(objects)["volumes"]}
 
 
-def test_a_change_of_selection_settings_or_image_makes_another_job():
+def test_a_change_of_what_a_job_cannot_change_makes_another_job():
     names = {
         one(render("prepare", values), "Job")["metadata"]["name"]
         for values in (
@@ -59,9 +59,10 @@ def test_a_change_of_selection_settings_or_image_makes_another_job():
             with_values(CLAIM, settings__step="train"),
             with_values(CLAIM, image__prepare__tag="v2"),
             with_values(CLAIM, check__shards=2),
+            with_values(CLAIM, job__backoffLimitPerShard=2),
         )
     }
-    assert len(names) == 5
+    assert len(names) == 6
 
 
 @pytest.mark.parametrize(

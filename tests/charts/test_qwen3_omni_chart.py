@@ -142,7 +142,7 @@ def test_evaluation_is_sharded_and_lets_the_base_model_answer_first():
 def test_a_change_of_what_pods_do_makes_another_job():
     values = (
         TRAIN, EVALUATE, TRAINJOB, with_values(TRAIN, trainer__workers=3), with_values(TRAIN, settings__seed=8),
-        with_values(TRAIN, image__train__tag="v2"),
+        with_values(TRAIN, image__train__tag="v2"), with_values(EVALUATE, evaluate__backoffLimitPerShard=2),
     )  # fmt: skip
     assert len({job_name(one_of) for one_of in values}) == len(values)
 

@@ -37,7 +37,7 @@ labels:
   {{- end }}
 {{- end -}}
 
-{{/* What an Indexed Job's spec has, one index per shard: (dict "shards" N "tries" N "deadline" SECONDS "ttl" SECONDS "containers" LIST). */}}
+{{/* What an Indexed Job's spec has, one index per shard; shards and tries cannot be changed, so they belong into its name: (dict "shards" N "tries" N "deadline" SECONDS "ttl" SECONDS "containers" LIST). */}}
 {{- define "common.indexedJob" -}}
 completionMode: Indexed
 completions: {{ int .shards }}

@@ -11,7 +11,7 @@
 
 {{- define "prepare.jobName" -}}
 {{- $packed := .Values.selection.packed -}}
-{{- include "common.fullname" . }}-{{ print (include "prepare.podTemplate" .) $packed .Values.check.shards | sha256sum | trunc 8 -}}
+{{- include "common.fullname" . }}-{{ print (include "prepare.podTemplate" .) $packed .Values.check.shards .Values.job.backoffLimitPerShard | sha256sum | trunc 8 -}}
 {{- end -}}
 
 {{- define "prepare.env" -}}

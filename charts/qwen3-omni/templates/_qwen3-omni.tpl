@@ -13,7 +13,7 @@ XPERIENCE_OUTPUT: /data/{{ .Values.data.outputPath }}
 {{/* A change of what the pods do makes another job: the old one's are immutable. */}}
 {{- define "qwen3-omni.jobName" -}}
 {{- $template := ternary (include "qwen3-omni.evaluatePod" .) (include "common.trainer.pod" (dict "root" . "container" "pytorch" "args" (list "xperience" "qwen3-omni" "train") "gate" "train")) (eq .Values.stage "evaluate") -}}
-{{- include "common.fullname" . }}-{{ print $template .Values.trainer.workers .Values.trainer.api .Values.evaluate.shards | sha256sum | trunc 8 -}}
+{{- include "common.fullname" . }}-{{ print $template .Values.trainer.workers .Values.trainer.api .Values.evaluate.shards .Values.evaluate.backoffLimitPerShard | sha256sum | trunc 8 -}}
 {{- end -}}
 
 {{- define "qwen3-omni.evaluateContainer" -}}

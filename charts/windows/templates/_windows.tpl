@@ -8,7 +8,7 @@
 {{- end -}}
 
 {{- define "windows.jobName" -}}
-{{- include "common.fullname" . }}-{{ print (include "windows.podTemplate" .) .Values.shards | sha256sum | trunc 8 -}}
+{{- include "common.fullname" . }}-{{ print (include "windows.podTemplate" .) .Values.shards .Values.job.backoffLimitPerShard | sha256sum | trunc 8 -}}
 {{- end -}}
 
 {{- define "windows.env" -}}

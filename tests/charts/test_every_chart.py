@@ -1,5 +1,7 @@
 """What holds for every scenario of every chart that can be installed."""
 
+import tarfile
+
 import kubernetes_validate
 import pytest
 import yaml
@@ -60,3 +62,13 @@ def by_helm(chart, values, major):
     done = helm("template", "demo", str(CHARTS / chart), values=values, major=major)
     assert done.returncode == 0, done.stderr
     return sorted((item for item in yaml.safe_load_all(done.stdout) if item), key=yaml.safe_dump)
+
+
+@pytest.mark.parametrize("chart", NAMES)
+def test_a_package_holds_the_library_and_nothing_for_its_makers(chart, tmp_path):
+    done = helm("package", str(CHARTS / chart), "--destination", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(next(tmp_path.glob("*.tgz"))) as package:
+        names = package.getnames()
+    assert f"{chart}/charts/common/templates/_names.tpl" in names
+    assert [name for name in names if f"{chart}/ci/" in name or name.endswith(".gotmpl")] == []

@@ -1,17 +1,8 @@
 """Clusters are still served by Helm 3: it renders and refuses as Helm 4 does."""
 
 import pytest
-import yaml
-from conftest import CHARTS, helm, scenarios
+from conftest import CHARTS, helm
 from test_relay_chart import SSH, with_values
-
-SCENARIOS = pytest.mark.parametrize("values", scenarios("relay"))
-
-
-def objects(values, major):
-    done = helm("template", "demo", str(CHARTS / "relay"), values=values, major=major)
-    assert done.returncode == 0, done.stderr
-    return sorted((item for item in yaml.safe_load_all(done.stdout) if item), key=yaml.safe_dump)
 
 
 def test_these_are_two_versions():

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import yaml
-from conftest import CHARTS, ROOT, helm, one, refusal, render, scenarios
+from conftest import CHARTS, ROOT, one, refusal, render, scenarios
 
 from xperience.store.s3 import s3_config
 from xperience.store.s3_bucket import S3Target
@@ -226,10 +226,3 @@ def test_values_that_cannot_work_stop_before_anything_is_installed(changes, mess
 def test_the_schema_of_the_values_is_what_the_code_says():
     found = subprocess.run([sys.executable, ROOT / "scripts" / "chart_schema.py", "--check"], check=False)
     assert found.returncode == 0
-
-
-def test_the_library_chart_is_packaged_with_the_relay(tmp_path):
-    done = helm("package", str(CHARTS / "relay"), "--destination", str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    names = subprocess.run(["tar", "tzf", tmp_path / "relay-0.1.0.tgz"], capture_output=True, text=True, check=True)
-    assert "relay/charts/common/templates/_names.tpl" in names.stdout

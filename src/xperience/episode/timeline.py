@@ -36,11 +36,6 @@ class Timeline:
         return bool(np.all(self.t_ns[1:] > self.t_ns[:-1]))
 
     @property
-    def duration_seconds(self) -> float:
-        """From the first frame to the last."""
-        return float(self.t_ns[-1] - self.t_ns[0]) / NS
-
-    @property
     def frames_per_second(self) -> float | None:
         """By the median distance of frames, which a gap does not move; None for one frame or a clock that stands."""
         if self.frames < 2:

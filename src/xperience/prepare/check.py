@@ -167,11 +167,7 @@ def known(look: Look) -> Future[Look]:
 
 
 def _checked(episode: StagedEpisode, results: Mapping[str, _Result], rules: Rules) -> CheckedEpisode:
-    facts = EpisodeFacts(
-        annotation=results[ANNOTATION].look.annotation,
-        videos={name: found.look.video for name, found in results.items() if found.look.video is not None},
-        faults={name: found.look.fault for name, found in results.items() if found.look.fault},
-    )
+    facts = EpisodeFacts.of({name: found.look for name, found in results.items()})
     return CheckedEpisode(
         path=episode.path, intact=not any(found.file.fault for found in results.values()),
         verdict=verdict(facts, rules), files={name: found.file for name, found in results.items()},

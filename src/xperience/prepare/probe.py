@@ -162,11 +162,7 @@ class _Prober:
 
 
 def _probed(episode: SelectedEpisode, found: dict[str, _Probed], rules: Rules) -> ProbedEpisode:
-    facts = EpisodeFacts(
-        annotation=found[ANNOTATION].look.annotation,
-        videos={name: file.look.video for name, file in found.items() if file.look.video is not None},
-        faults={name: file.look.fault for name, file in found.items() if file.look.fault},
-    )
+    facts = EpisodeFacts.of({name: file.look for name, file in found.items()})
     return ProbedEpisode(
         path=episode.path, split=episode.split, size_band=episode.size_band, verdict=verdict(facts, rules),
         facts=facts, requests=sum(file.requests for file in found.values()),

@@ -1,10 +1,12 @@
 """Whether an episode is fit for a purpose, why not, and what it is still good for: facts in, reasons out."""
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Literal, Self, get_args
 
 from xperience.common.errors import UsageError
 from xperience.common.layout import ANNOTATION, VIDEOS
 from xperience.prepare.facts import AnnotationFacts, Facts, VideoFacts
+from xperience.prepare.workers import Look
 
 Purpose = Literal["windows", "actions"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
@@ -24,6 +26,15 @@ class EpisodeFacts(Facts):
     annotation: AnnotationFacts | None = None
     videos: dict[str, VideoFacts]
     faults: dict[str, str]
+
+    @classmethod
+    def of(cls, looks: Mapping[str, Look]) -> Self:
+        """From what came of each file, by its name; the annotation is one of them."""
+        return cls(
+            annotation=looks[ANNOTATION].annotation,
+            videos={name: look.video for name, look in looks.items() if look.video is not None},
+            faults={name: look.fault for name, look in looks.items() if look.fault},
+        )
 
 
 class Verdict(Facts):

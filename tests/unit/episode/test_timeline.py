@@ -51,7 +51,6 @@ def test_the_rate_is_that_of_the_clock_and_a_gap_does_not_change_it():
     timeline = timeline_of(np.cumsum([NS, *[NS // 16] * 20, 3 * NS, *[NS // 16] * 20]))
     assert timeline.frames_per_second == 16
     assert timeline.longest_gap_seconds == 3
-    assert timeline.duration_seconds == 5.5
 
 
 @pytest.mark.parametrize(
@@ -79,4 +78,3 @@ def test_a_timeline_is_the_same_from_bytes_and_from_integers(steps, spelling):
     timeline = timeline_of(written)
     assert (timeline.t_ns == times).all()
     assert timeline.strictly_increasing
-    assert timeline.duration_seconds == pytest.approx((times[-1] - times[0]) / NS)

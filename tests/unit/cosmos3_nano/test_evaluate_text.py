@@ -130,6 +130,30 @@ def test_a_copy_of_the_true_current_action_is_an_oracle_and_does_not_count(folde
     }  # fmt: skip
 
 
+def test_the_majority_of_train_is_a_contact_that_is_known_where_most_are_not(folder, monkeypatch):
+    def of_split(_folder, kind, split):
+        """Test touches with the left hand; so does one of three of train, of the others nothing is known."""
+        found = text_records(folder, kind, split)
+        states = ["left"] * len(found) if split == "test" else ["left", "unknown", "unknown"]
+        return [
+            record.model_copy(update={"target": record.target.model_copy(update={"contact_state": state})})
+            for record, state in zip(found if split == "test" else found[:1] * 3, states, strict=True)
+        ]
+
+    line = next(iter(lines(folder, FutureLabelRecord, answer_of, wrong).values()))
+    monkeypatch.setattr(future_label, "text_records", of_split)
+    monkeypatch.setattr(future_label, "lines_of", lambda records, *_: [(record, line) for record in records])
+    found = future_label.conclude(folder, {}, split="test")
+    assert found.metrics["contact_state_balanced_accuracy"].trivial["train majority"].value == 1
+
+
+def test_no_object_is_what_train_mostly_says_where_most_sentences_name_none(folder):
+    told = answer_of(text_records(folder, ReasonRecord, "train")[0])
+    named, none = (told | {"contact": told["contact"] | {"object": name}} for name in ("cup", None))
+    assert reason._commonest([none, named, none])["contact"]["object"] is None
+    assert reason._commonest([named, none, named])["contact"]["object"] == "cup"
+
+
 def videos(folder, **scores):
     """Lines of videos whose PSNR is given by what made them; SSIM is its hundredth."""
     return {

@@ -26,6 +26,7 @@ from xperience.cosmos3_nano.records import FutureLabelRecord
 # A label said by name, with whether it knows some of the truth.
 Guesses = dict[str, tuple[list[str], bool]]
 LEAST_CHANCE = 1e-6  # chances are kept with six places
+UNKNOWN = "unknown"  # a contact that the annotation does not know is no item, and no guess at one that it knows
 
 
 def conclude(folder: Path, lines: dict[str, TextLine], *, split: str) -> TextEvaluation:
@@ -49,12 +50,12 @@ def conclude(folder: Path, lines: dict[str, TextLine], *, split: str) -> TextEva
         figures["next_action_macro_f1_where_it_changes"] = _macro_f1(*kept)
     metrics["next_action_log_loss"] = _log_loss(truth, answers, train, options_of(folder), sessions)
     for name in ("contact_state", "transition"):
-        values = [str(getattr(record.target, name)) for record in records]
-        known = [n for n, value in enumerate(values) if value != "unknown"]
+        values, of_train = ([str(getattr(one.target, name)) for one in some] for some in (records, train))
+        known = [n for n, value in enumerate(values) if value != UNKNOWN]
         if known:
             metrics[name + "_balanced_accuracy"] = _balanced(
                 [values[n] for n in known], [str(answers[n].answer[name]) for n in known],
-                {MAJORITY: ([_most([str(getattr(one.target, name)) for one in train])] * len(known), False),
+                {MAJORITY: ([_most([value for value in of_train if value != UNKNOWN])] * len(known), False),
                  BLACK: ([str(answers[n].black[name]) for n in known], False)},
                 [sessions[n] for n in known],
             )  # fmt: skip

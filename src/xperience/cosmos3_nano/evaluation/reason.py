@@ -85,18 +85,23 @@ def _metrics(
 
 
 def _commonest(train: Answers) -> dict[str, Any]:
-    """Field by field: the answer of one who has not looked; the evidence at train's median time."""
+    """Field by field: the answer of one who has not looked; the evidence at train's median time.
+
+    No object is an answer like others, a hand whose contact is not known is none.
+    """
 
     def most(values: Sequence[Any]) -> Any:
-        counted = Counter(value for value in values if value is not None)
+        counted = Counter(values)
         return min(counted, key=lambda value: (-counted[value], str(value))) if counted else None
+
+    def of_hand(side: str) -> bool:
+        return bool(most([one["contact"][side] for one in train if one["contact"][side] is not None]))
 
     return {
         "observation": most([one["observation"] for one in train]) or "",
         "physics": most([one["physics"] for one in train]) or "",
         "contact": {
-            **{side: most([one["contact"][side] for one in train]) or False for side in HANDS},
-            "object": most([one["contact"]["object"] for one in train]),
+            **{side: of_hand(side) for side in HANDS}, "object": most([one["contact"]["object"] for one in train]),
         },
         "evidence": [{"t_s": float(np.median([one["evidence"][0]["t_s"] for one in train])) if train else 0.0}],
     }  # fmt: skip

@@ -16,7 +16,7 @@ class Errors:
     """`ate_metres`: mean distance of the integrated camera; `aligned` after the best scale; `rpe`: per step.
 
     `rotation_degrees` is the mean geodesic angle per step, `fingertips_metres` the mean distance of seen fingertips in
-    their wrist's frame, None where no hand is seen or none is predicted.
+    their wrist's frame, None where no hand is seen or the domain has none.
     """
 
     ate_metres: float

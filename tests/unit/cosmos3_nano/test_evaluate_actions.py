@@ -13,6 +13,7 @@ from xperience.common.errors import BadDataError, ConfigurationError
 from xperience.common.paired import TOO_FEW
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoExportSettings
 from xperience.cosmos3_nano.actions import BLOCKS, actions_of
+from xperience.cosmos3_nano.evaluation import actions as evaluation
 from xperience.cosmos3_nano.evaluation.actions import ActionLine, action_records, conclude, truth_of
 from xperience.cosmos3_nano.evaluation.compared import BETTER, NOT_BETTER
 from xperience.cosmos3_nano.evaluation.lines import DrawnBy, predict, read_lines
@@ -81,6 +82,19 @@ def test_the_scale_of_translation_is_fitted_on_train_and_then_frozen(folder, tmp
     assert off.translation_scale == 1 and fitted.translation_scale == pytest.approx(4)
     assert fitted.metrics["ate_metres"].value < 1e-6 < off.metrics["ate_metres"].value
     assert off.metrics["ate_aligned_metres"].value < 1e-6
+
+
+def test_fingertips_are_judged_on_the_clips_that_show_a_hand(folder, tmp_path, knows, monkeypatch):
+    hidden = action_records(folder, "test", MODE)[0].target_actions.uri
+
+    def one_without_hands(place, stored, domain, statistics):
+        found = truth_of(place, stored, domain, statistics)
+        found.valid[:, 9:] &= stored.uri != hidden
+        return found
+
+    monkeypatch.setattr(evaluation, "truth_of", one_without_hands)
+    found = report(folder, tmp_path / "p.jsonl", knows())
+    assert (found.metrics["fingertips_metres"].items, found.metrics["ate_metres"].items) == (19, 20)
 
 
 def test_under_ten_sessions_no_claim_is_made(tmp_path, knows):

@@ -1,15 +1,15 @@
 """Action trajectories: errors of predicted actions beside those of trivial predictions."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from xperience.common.errors import BadDataError
+from xperience.common.paired import Counts
 from xperience.cosmos3_nano.actions import Actions
-from xperience.cosmos3_nano.evaluation.compared import PLACES, Evaluation, mean_counts, metric
+from xperience.cosmos3_nano.evaluation.compared import PLACES, Evaluation, MetricResult, mean_counts, metric
 from xperience.cosmos3_nano.evaluation.lines import Line, lines_of
 from xperience.cosmos3_nano.media import read_clip
 from xperience.cosmos3_nano.normaliser import ActionStatistics
@@ -93,12 +93,7 @@ def conclude(
         split=split, model_sha256=lines[records[0].sha256].model_sha256, clips=len(records),
         sessions=len(set(sessions)), translation_scale=round(scale, PLACES), scale_clips=len(scale_records),
         metrics={
-            name: metric(
-                mean_counts(_values(name, of_model)),
-                {label: (mean_counts(_values(name, errors)), oracle) for label, (errors, oracle) in others.items()},
-                sessions, higher_is_better=False,
-            )
-            for name in METRICS if all(getattr(one, name) is not None for one in of_model)
+            name: found for name in METRICS if (found := _metric(name, of_model, others, sessions)) is not None
         },
     )  # fmt: skip
 
@@ -121,5 +116,15 @@ def shown(folder: Path, lines: dict[str, ActionLine], *, split: str, mode: str) 
     )  # fmt: skip
 
 
-def _values(name: str, errors: Sequence[Errors]) -> list[float]:
-    return [asdict(one)[name] for one in errors]
+def _metric(
+    name: str, mine: Sequence[Errors], others: Mapping[str, tuple[Sequence[Errors], bool]], sessions: Sequence[str]
+) -> MetricResult | None:
+    """Over the clips that have it: fingertips are there where a hand is seen. None where no clip has it."""
+    items = [number for number, one in enumerate(mine) if getattr(one, name) is not None]
+
+    def counts(errors: Sequence[Errors]) -> Counts:
+        return mean_counts([getattr(errors[number], name) for number in items])
+
+    theirs = {label: (counts(errors), oracle) for label, (errors, oracle) in others.items()}
+    of_items = [sessions[number] for number in items]
+    return metric(counts(mine), theirs, of_items, higher_is_better=False) if items else None

@@ -12,20 +12,6 @@ from xperience.common.files import whole_lines
 from xperience.cosmos3_nano.records import Record
 
 
-class Line(Part):
-    """One prediction; `model_sha256`, `seed` and `steps` say what drew it. What it is stands in subclasses."""
-
-    record_sha256: str
-    model_sha256: str
-    seed: int
-    steps: int
-    draws: int = 1
-
-
-AnyLine = TypeVar("AnyLine", bound=Line)
-AnyTaskRecord = TypeVar("AnyTaskRecord", bound=Record)
-
-
 class DrawnBy(Part):
     """What a prediction depends on beside its record: `steps` are those of a draw, or most tokens of a free text."""
 
@@ -33,6 +19,16 @@ class DrawnBy(Part):
     seed: int
     steps: int
     draws: int = 1
+
+
+class Line(DrawnBy):
+    """One prediction with what drew it. What it is stands in subclasses."""
+
+    record_sha256: str
+
+
+AnyLine = TypeVar("AnyLine", bound=Line)
+AnyTaskRecord = TypeVar("AnyTaskRecord", bound=Record)
 
 
 def read_lines(path: Path, kind: type[AnyLine]) -> dict[str, AnyLine]:

@@ -60,6 +60,7 @@ def launch(worker: Sequence[str], *, processes: int) -> tuple[int, str]:
                 break
             except subprocess.TimeoutExpired:
                 continue
+        code = 128 - code if code < 0 else code  # torchrun itself was killed
         outcome = _outcome(outcome_file)
         if code == 0 and outcome.get("stopped"):
             kept = "the checkpoint is complete" if outcome["step"] else "there is nothing to keep yet"
@@ -85,3 +86,10 @@ def tell_outcome(**outcome: object) -> None:
     """Leave for the launcher how this worker ended; the first process of a host speaks, errors always."""
     if place := os.environ.get(OUTCOME_FILE):
         write_atomic(Path(place), json.dumps(outcome))
+
+
+def tell_lost(message: str) -> None:
+    """Leave that others of the run are lost, unless one of this host has said why it ended: that is the cause."""
+    place = os.environ.get(OUTCOME_FILE)
+    if place and not _outcome(Path(place)).get("exit_code"):
+        tell_outcome(exit_code=LOST, message=message)

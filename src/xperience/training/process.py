@@ -13,7 +13,7 @@ from xperience.common.metrics import serve_metrics
 from xperience.common.settings import CommonSettings
 from xperience.common.signals import die_with_parent
 from xperience.training.group import Group, is_of_the_others
-from xperience.training.launch import LOST, stop_asked, tell_outcome
+from xperience.training.launch import stop_asked, tell_lost, tell_outcome
 from xperience.training.loop import Run, train
 
 
@@ -34,7 +34,7 @@ def worker_process(settings: CommonSettings) -> Iterator[None]:
         raise
     except RuntimeError as error:
         if is_of_the_others(error):
-            tell_outcome(exit_code=LOST, message=f"lost another process of the run: {str(error).splitlines()[0][:200]}")
+            tell_lost(f"lost another process of the run: {str(error).splitlines()[0][:200]}")
         raise
 
 

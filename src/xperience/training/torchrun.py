@@ -10,7 +10,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.elastic.rendezvous import RendezvousError
 from torch.distributed.run import main
 
-from xperience.training.launch import LOST, tell_outcome
+from xperience.training.launch import LOST, tell_lost
 
 if __name__ == "__main__":
     try:
@@ -20,5 +20,5 @@ if __name__ == "__main__":
         _, first = error.get_first_failure()
         sys.exit(first.exitcode if first.exitcode > 0 else 128 - first.exitcode)
     except (RendezvousError, DistError) as error:
-        tell_outcome(exit_code=LOST, message=f"lost the hosts of the run: {str(error).splitlines()[0][:200]}")
+        tell_lost(f"lost the hosts of the run: {str(error).splitlines()[0][:200]}")
         sys.exit(LOST)

@@ -148,6 +148,20 @@ def test_probabilities_on_a_shared_prefill_are_those_of_separate_passes(grammar,
         assert torch.allclose(one.chances, torch.tensor(scores).double().softmax(-1), atol=1e-5)
 
 
+def test_labels_that_all_begin_alike_are_scored_from_their_first_token(maker, mixed, thinker):
+    row = maker.row(mixed.read(3), with_answer=False)
+    several = VOCABULARY | {"action": ["Pick", "Pick up", "Pick up kettle"]}
+    chances = []
+    for vocabulary in (several, several | {"action": [*several["action"], "Open the drawer"]}):
+        grammar = AnswerGrammar(maker.ids, vocabulary, maker.tokenizer.eos_token_id)
+        found = answers(thinker, [row], grammar, maker.tokenizer, score_bytes=1 << 30)[0]
+        assert found.answer["action"] in vocabulary["action"]
+        chances.append(dict(zip(grammar.values["action"], found.chances.tolist(), strict=True)))
+    alone, among_others = chances
+    of_all = sum(among_others[name] for name in alone)
+    assert alone == pytest.approx({name: among_others[name] / of_all for name in alone}, abs=1e-6)
+
+
 def test_the_real_models_labels_are_scored_in_chunks_that_the_memory_holds():
     text = SimpleNamespace(**real_config()["text_config"])
     assert kv_bytes_per_token(text, torch.bfloat16) == 98_304

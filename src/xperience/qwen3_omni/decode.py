@@ -47,8 +47,11 @@ def answers(
     `generate` with `prefix_allowed_tokens_fn`, in as many passes as the answer with the most choices has. Labels are
     scored where `score_bytes` say in how much memory.
     """
-    states = [_forced(grammar, grammar.start()) for _ in rows]
-    opening = states[0][1]
+    state = grammar.start()
+    opening: list[int] = []
+    while state.slot == 0:  # no further, though all labels may begin alike: they are scored behind it, whole
+        opening += grammar.allowed(state)
+        state = grammar.advance(state, opening[-1])
     with torch.no_grad():
         prefill = prefill_of(model, rows, opening, tokenizer.pad_token_id)
         chances = [
@@ -57,7 +60,7 @@ def answers(
             else label_probabilities(model, prefill, place, _tokens_of(grammar), score_bytes=score_bytes)
             for place in range(len(rows))
         ]
-        written = _walk(model, prefill, grammar, [state for state, _ in states], tokenizer.pad_token_id)
+        written = _walk(model, prefill, grammar, [state] * len(rows), tokenizer.pad_token_id)
     texts = tokenizer.batch_decode([[*opening, *tokens] for tokens in written], skip_special_tokens=True)
     return [Answered(json.loads(text), chance) for text, chance in zip(texts, chances, strict=True)]
 

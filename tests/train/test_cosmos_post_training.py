@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
@@ -190,6 +191,13 @@ def test_an_adapter_of_another_model_is_not_merged(learnt, base, tmp_path):
         change.merged("layers.0.self_attn.add_q_proj.weight", torch.zeros(3, 5))
     with pytest.raises(BadDataError, match="no place in the base model"):
         AdapterAndHeads(learnt[1] / "generator" / "adapter").check_all_used()
+
+
+def test_a_checkpoint_of_another_loss_is_another_runs(base, tmp_path, group, monkeypatch):
+    before = run_of(base, tmp_path, group, train_clips=1, val_clips=1).fingerprint
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda place: read(place) + (b"#" if place.name == "flow.py" else b""))
+    assert run_of(base, tmp_path, group, train_clips=1, val_clips=1).fingerprint != before
 
 
 def test_frozen_weights_in_bfloat16_train_float32_and_reload_with_no_gap(base, tmp_path, group):

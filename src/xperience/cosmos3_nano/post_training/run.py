@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from xperience import cosmos3_nano
 from xperience.common.errors import ConfigurationError
 from xperience.common.files import replaced_folder, sha256_of_file
 from xperience.common.log import get_log
@@ -45,7 +46,8 @@ class NanoRun(Run):
         self.settings, self.start, self.group = settings, start, group
         self.output = settings.output.expanduser() / settings.part
         made_by = json.dumps(settings.model_dump(mode="json", exclude=set(ELSEWHERE)), sort_keys=True)
-        parts = [start.inputs["records"], start.model_sha256, *data, code_sha256(__file__), made_by]
+        code = code_sha256(__file__, cosmos3_nano.__file__)
+        parts = [start.inputs["records"], start.model_sha256, *data, code, made_by]
         self.fingerprint = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         self.state: dict[str, Any] = {"step": 0, "base": None, "last": None, "fingerprint": self.fingerprint}
 

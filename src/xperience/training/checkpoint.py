@@ -33,7 +33,7 @@ def save(output: Path, model: Any, optimizer: Any, *, group: Group, progress: di
     """Write the state after `progress["step"]` steps; all ranks call it. The marker and the rename come last."""
     folder = folder_of(output, int(progress["step"]))
     temporary = folder.with_name(f"{folder.name}.tmp")
-    if (folder / MARKER).exists():
+    if group.first((folder / MARKER).exists()):  # hosts may see a shared folder differently for some seconds
         return folder
     if group.rank == 0:
         for left in (temporary, folder):
@@ -64,21 +64,24 @@ def complete(output: Path) -> list[Path]:
     return sorted(place.parent for place in output.glob(f"checkpoints/step-???????/{MARKER}"))
 
 
-def load(output: Path, model: Any, optimizer: Any, *, fingerprint: str) -> dict[str, Any] | None:
-    """Load the newest complete checkpoint and return its progress; RefusedError where another run wrote it."""
-    found = complete(output)
-    if not found:
+def load(output: Path, model: Any, optimizer: Any, *, group: Group, fingerprint: str) -> dict[str, Any] | None:
+    """Load the newest checkpoint that rank 0 finds complete and return its progress; all ranks call it.
+
+    RefusedError where another run wrote it.
+    """
+    newest = group.first(next(reversed(complete(output)), None))
+    if newest is None:
         return None
-    progress: dict[str, Any] = json.loads((found[-1] / MARKER).read_text())
+    progress: dict[str, Any] = json.loads((newest / MARKER).read_text())
     if progress["fingerprint"] != fingerprint:
         raise RefusedError(
-            "a checkpoint of another run", where=str(found[-1]),
+            "a checkpoint of another run", where=str(newest),
             why=f"its fingerprint is {progress['fingerprint'][:16]}, this run's {fingerprint[:16]}",
             fix="Data, prompt or settings differ: give another --output.",
         )  # fmt: skip
     weights, moments = get_state_dict(model, optimizer, options=OPTIONS)
     state = {"model": weights, "optimizer": moments}
-    dcp.load(state, checkpoint_id=found[-1])
+    dcp.load(state, checkpoint_id=newest)
     set_state_dict(
         model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"], options=OPTIONS
     )

@@ -124,7 +124,7 @@ class Run(ABC):
 
     def resume(self) -> int:
         """Load the newest complete checkpoint, if any; returns the step to go on with."""
-        found = checkpoint.load(self.output, self.model, self.optimizer, fingerprint=self.fingerprint)
+        found = checkpoint.load(self.output, self.model, self.optimizer, group=self.group, fingerprint=self.fingerprint)
         self.state = found or self.state
         return int(self.state["step"])
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from prometheus_client import Counter, Gauge
 
+from xperience.common.files import write_atomic
 from xperience.common.metrics import REGISTRY
 
 TOKENS = Counter("xperience_train_tokens", "Tokens computed by all processes.", registry=REGISTRY)
@@ -35,7 +36,6 @@ class Journal:
 
     def __init__(self, output: Path, *, after_step: int) -> None:
         self.path = output / "metrics.jsonl"
-        output.mkdir(parents=True, exist_ok=True)
         kept = []
         if self.path.exists():
             for line in self.path.read_text().splitlines():
@@ -44,7 +44,7 @@ class Journal:
                         kept.append(line)
                 except (ValueError, KeyError):
                     continue  # half a line of a killed run
-        self.path.write_text("".join(f"{line}\n" for line in kept))
+        write_atomic(self.path, "".join(f"{line}\n" for line in kept))
         self._next_line = 0.0
 
     def is_due(self) -> bool:

@@ -19,7 +19,7 @@ from xperience.training.seeds import gate_checks
 
 @dataclass(frozen=True)
 class Work:
-    """One pack of one rank: `pack` None is the first pack of the step once more, without any label."""
+    """One pack of one rank; where it does not count, the first pack of the step once more, without any label."""
 
     step: int
     place: int
@@ -28,7 +28,7 @@ class Work:
 
 
 class PackReader:
-    """Packs of a rank in their order, read and collated by the loader's workers; the gate stands here."""
+    """Packs of a rank in their order; the gate stands here."""
 
     def __init__(self, samples: Samples, maker: RowMaker, work: Sequence[Work], seed: int) -> None:
         self.samples, self.maker, self.work, self.seed = samples, maker, work, seed

@@ -4,7 +4,7 @@ import hashlib
 
 
 def seed_of(seed: int, step: int, place: int) -> int:
-    """Seed of the dropout of one pack: the same on whichever rank it is computed."""
+    """Seed of what is drawn for one place of a step, dropout or noise: the same on whichever rank it is computed."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{step}:{place}".encode()).digest()[:7], "big")
 
 

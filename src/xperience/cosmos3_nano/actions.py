@@ -44,11 +44,6 @@ def columns(domain: Domain) -> tuple[str, ...]:
     return tuple(names[: WIDTHS[domain]])
 
 
-def rotation_columns(domain: Domain) -> NDArray[np.bool_]:
-    """(D,) true where a column is of a rotation."""
-    return np.array([name.rpartition("_")[2][0] == "r" for name in columns(domain)])
-
-
 @dataclass(frozen=True)
 class Actions:
     """`values` (T, D) float64, raw: metres and unit columns; `valid` (T, D), false where a hand is not seen.

@@ -38,17 +38,16 @@ class Placed:
 
 
 def place_clips(
-    t_ns: NDArray[np.int64], tracked: NDArray[np.bool_], *, frames: int = FRAMES, every: int | None = None,
-    most: int | None = None,
-) -> Placed:  # fmt: skip
-    """Clips of `frames` frames, one every `every` source frames (side by side without it), evenly at most `most`.
+    t_ns: NDArray[np.int64], tracked: NDArray[np.bool_], *, frames: int = FRAMES, most: int | None = None
+) -> Placed:
+    """Clips of `frames` frames, side by side, evenly at most `most`.
 
     A clip is dropped where one of its intervals is more than 10 % off 1/10 s, or its camera is not tracked in a frame.
     """
     reach = STRIDE * (frames - 1)
     nominal = NS / NOMINAL_FPS
     clips, off_rate, untracked = [], 0, 0
-    for first in range(0, len(t_ns) - reach, every or reach):
+    for first in range(0, len(t_ns) - reach, reach):
         source = np.arange(first, first + reach + 1, STRIDE, dtype=np.int64)
         intervals = np.diff(t_ns[source])
         if (np.abs(intervals - nominal) > INTERVAL_TOLERANCE * nominal).any():

@@ -16,7 +16,7 @@ from xperience.qwen3_omni.sample import SampleFacts
 
 CLASSES = ("action", "subtask", "contact", "transition", "next_action")
 CHANGED = "next_action_where_it_changes"
-BINS, BEST = 10, 5
+BINS = 10
 
 Answers = Mapping[str, Mapping[str, Any]]
 

@@ -1,7 +1,6 @@
 """The thinker and its adapter: what is loaded, what trains, and a report of both."""
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +11,6 @@ from xperience.common.evidence import Part
 from xperience.qwen3_omni.weights import no_base
 from xperience.training.quiet import quiet
 
-BASE = "Qwen/Qwen3-Omni-30B-A3B-Instruct"
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 # The audio tower's projections have the same leaf names; a regex in `target_modules` would be cut down to leaf names.
 TOWERS = r".*(audio_tower|visual).*"
@@ -161,11 +159,6 @@ def check_trained(found: Trained, *, layers: int, experts: bool) -> None:
             "other modules train than were meant", where="LoRA", why=f"tensors {tensors}, expected {expected}",
             fix="Use the versions of requirements/train.txt: module names change between versions of transformers.",
         )  # fmt: skip
-
-
-def adapter_tensors(model: Any) -> Iterable[tuple[str, torch.nn.Parameter]]:
-    """Parameters that train, by name."""
-    return ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
 
 
 def text_layers(model: Any) -> list[torch.nn.Module]:

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from xperience.cosmos3_nano.actions import idle_count, roundtrip
-from xperience.cosmos3_nano.alignment import best_shift
 from xperience.cosmos3_nano.compatibility.record import Measured
 from xperience.cosmos3_nano.compatibility.subject import Subject
 from xperience.cosmos3_nano.drafts import MOST_DEGREES, MOST_METRES
@@ -116,6 +115,11 @@ def time_alignment(subject: Subject) -> Measured:
             "error_at_0": float(f"{of_actions[0]:.1e}"), "error_shifted_by_4": float(f"{min(away, default=0):.1e}"),
         }  # fmt: skip
     return Measured(figures, faults)
+
+
+def best_shift(errors: dict[int, float]) -> int:
+    """The shift of least error, the one nearest to 0 of equals."""
+    return min(errors, key=lambda shift: (errors[shift], abs(shift), shift))
 
 
 def _action_errors(sample: ClipSample, source: Source, frames: Any) -> dict[int, float]:

@@ -23,6 +23,7 @@ from xperience.training.group import Group, bare, replicate
 from xperience.training.journal import Journal
 from xperience.training.loop import Run
 from xperience.training.seeds import seed_of
+from xperience.windows.placement import evenly
 
 
 class QwenRun(Run):
@@ -69,16 +70,13 @@ class QwenRun(Run):
         }  # fmt: skip
 
     def _validation_plan(self) -> list[Step]:
-        most, found = self.settings.validation_windows, len(self.val.facts)
-        chosen = range(found) if found <= most else [(2 * n + 1) * found // (2 * most) for n in range(most)]
-        counts = {number: self.maker.counts(self.val.facts[number]) for number in chosen}
+        chosen = evenly(len(self.val.facts), self.settings.validation_windows)
         steps = plan_steps(
-            [counts[number] for number in chosen], seed=0, epochs=1, pack_tokens=self.settings.pack_tokens,
-            packs_per_step=self.group.world,
+            [self.maker.counts(self.val.facts[number]) for number in chosen], seed=0, epochs=1,
+            pack_tokens=self.settings.pack_tokens, packs_per_step=self.group.world,
         )  # fmt: skip
-        numbers = list(chosen)
         return [
-            Step(tuple(p and replace(p, samples=tuple(numbers[n] for n in p.samples)) for p in step.packs))
+            Step(tuple(p and replace(p, samples=tuple(chosen[n] for n in p.samples)) for p in step.packs))
             for step in steps
         ]
 

@@ -18,6 +18,7 @@ from xperience.common.paired import TOO_FEW, paired_interval
 from xperience.cosmos3_nano.flow import MODES, Mode, loss_at
 from xperience.cosmos3_nano.post_training.clips import Clips
 from xperience.training.group import Group
+from xperience.windows.placement import evenly
 
 SIGMAS = (0.1, 0.3, 0.5, 0.7, 0.9)  # after the shift: what the network is told is 1000 times that
 LEAST_GAP = 0.01
@@ -71,7 +72,7 @@ def grid_of(clips: Clips, most: int) -> list[Point]:
     points = []
     for mode in MODES:
         numbers = [number for number, fact in enumerate(clips.facts) if fact.mode == mode]
-        for number in evenly(numbers, most):
+        for number in (numbers[place] for place in evenly(len(numbers), most)):
             for sigma in SIGMAS:
                 told = f"{clips.facts[number].id}:{sigma}"
                 seed = int.from_bytes(hashlib.sha256(told.encode()).digest()[:7], "big")
@@ -121,12 +122,6 @@ def compared(
             fall=round(float(1 - after.mean() / before.mean()), PLACES), interval=_rounded(interval), verdict=verdict,
         )  # fmt: skip
     return found
-
-
-def evenly(numbers: Sequence[int], most: int) -> list[int]:
-    """At most so many of them, evenly chosen."""
-    count = min(most, len(numbers))
-    return [numbers[(2 * place + 1) * len(numbers) // (2 * count)] for place in range(count)]
 
 
 def dealt(count: int, group: Group, loss_of: Callable[[int], float]) -> list[float]:

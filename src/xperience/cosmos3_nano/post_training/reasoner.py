@@ -16,7 +16,6 @@ from xperience.cosmos3_nano.post_training.grid import (
     compared,
     control,
     dealt,
-    evenly,
 )
 from xperience.cosmos3_nano.post_training.plan import plan_steps
 from xperience.cosmos3_nano.post_training.record import Start
@@ -26,6 +25,7 @@ from xperience.cosmos3_nano.reasoner import Reasoner
 from xperience.training import journal
 from xperience.training.answers import answer_loss
 from xperience.training.group import Group, bare, last_in_step, replicate
+from xperience.windows.placement import evenly
 
 # The attention of the text tower; that of the vision tower has other names, and is shut out all the same.
 TARGETS = r".*language_model\..*self_attn\.(q|k|v|o)_proj"
@@ -73,7 +73,7 @@ class ReasonerRun(NanoRun):
             samples_per_step=settings.samples_per_step,
         )  # fmt: skip
         by_task = [[n for n, fact in enumerate(val.facts) if fact.task == task] for task in TEXT_TASKS]
-        self.grid = [number for numbers in by_task for number in evenly(numbers, settings.grid_samples)]
+        self.grid = [numbers[place] for numbers in by_task for place in evenly(len(numbers), settings.grid_samples)]
 
     def supervised(self, number: int) -> int:
         """Tokens that a step's loss is divided by."""

@@ -10,14 +10,13 @@ from safetensors.torch import load_file
 
 from xperience.common.errors import BadDataError
 from xperience.cosmos3_nano import lora
-from xperience.training.merging import PeftAdapter
+from xperience.training.merging import Adapter, PeftAdapter
 
 
-class AdapterAndHeads:
-    """W + (alpha / r) · B A of each adapted weight; one domain's row of the action heads in place of the base's."""
+class AdapterAndHeads(Adapter):
+    """LoRA as diffusers writes it; one domain's row of the action heads in place of the base's."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
         try:
             with safe_open(folder / lora.ADAPTER_FILE, "pt") as file:
                 told = json.loads(file.metadata()["lora_adapter_metadata"])
@@ -25,11 +24,8 @@ class AdapterAndHeads:
             self._heads, self.domain_id = load_file(folder / lora.HEADS_FILE), lora.domain_of(folder)
         except OSError as error:
             raise BadDataError("no adapter of the generator", where=str(folder), why=str(error)[:200]) from error
-        if told["use_rslora"] or told["use_dora"] or told["rank_pattern"] or told["alpha_pattern"]:
-            raise BadDataError("an adapter of another kind", where=str(folder))
-        self._scale = told["lora_alpha"] / told["r"]
-        self._left = {name.replace(".lora_A.", ".") for name in self._lora if ".lora_A." in name} | set(self._heads)
-        self.used = 0
+        adapted = {name.replace(".lora_A.", ".") for name in self._lora if ".lora_A." in name}
+        super().__init__(folder, told, adapted | set(self._heads))
 
     def has(self, name: str) -> bool:
         """Whether this weight of a checkpoint is another one with the adapter."""
@@ -37,26 +33,17 @@ class AdapterAndHeads:
 
     def merged(self, name: str, weight: torch.Tensor) -> torch.Tensor:
         """BadDataError where the adapter's is of another shape."""
-        self._left.discard(name)
-        self.used += 1
+        self.take(name)
         whole = weight.float()
         try:
             if name in self._heads:
                 whole[self.domain_id] = self._heads[name]
             else:
                 a, b = (self._lora[name.replace(".weight", f".lora_{part}.weight")] for part in "AB")
-                whole = whole + self._scale * (b @ a)
+                whole = whole + self.scale * (b @ a)
         except RuntimeError as error:
             raise BadDataError("a weight is of another shape than its adapter", where=name, why=str(error)) from error
         return whole.to(weight.dtype)
-
-    def check_all_used(self) -> None:
-        """BadDataError where some of the adapter has had no weight."""
-        if self._left:
-            raise BadDataError(
-                "weights of the adapter have no place in the base model", where=str(self.folder),
-                why=f"{len(self._left)}, such as {min(self._left)}", fix="Give the base that it was trained on.",
-            )  # fmt: skip
 
 
 class TextTower(PeftAdapter):

@@ -2,10 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors import safe_open
@@ -33,10 +33,39 @@ class Change(Protocol):
         ...
 
 
-class PeftAdapter:
-    """LoRA as peft writes it: W + `scale` · B A; `pairs` of A and B by the module's path from `layers.` on.
+class Adapter:
+    """LoRA of a folder: W + `scale` · B A of each weight; `used` counts those that it changed.
 
-    Paths before it differ between versions of transformers. BadDataError where it is of a kind that is no such sum.
+    BadDataError where its `config` says that it is of a kind that is no such sum.
+    """
+
+    def __init__(self, folder: Path, config: Mapping[str, Any], parts: Iterable[str]) -> None:
+        unknown = [name for name in ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern") if config.get(name)]
+        if unknown or config.get("bias", "none") != "none":
+            raise BadDataError("an adapter of another kind", where=str(folder), why=", ".join(unknown) or "bias")
+        self.folder, self.rank, self.scale = folder, config["r"], config["lora_alpha"] / config["r"]
+        self._parts, self._taken = set(parts), set[str]()
+        self.used = 0
+
+    def take(self, part: str) -> None:
+        """A part has found its weight."""
+        self._taken.add(part)
+        self.used += 1
+
+    def check_all_used(self) -> None:
+        """BadDataError where some of the adapter has had no weight."""
+        if left := sorted(self._parts - self._taken):
+            raise BadDataError(
+                "weights of the adapter have no place in the base model", where=str(self.folder),
+                why=f"{len(left)} of {len(self._parts)}, such as {left[0]}",
+                fix="Give the base that it was trained on.",
+            )  # fmt: skip
+
+
+class PeftAdapter(Adapter):
+    """LoRA as peft writes it: `pairs` of A and B by the module's path from `layers.` on.
+
+    Paths before it differ between versions of transformers.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,31 +75,13 @@ class PeftAdapter:
                 tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  no dict
         except OSError as error:
             raise BadDataError("no adapter of peft", where=str(folder), why=str(error)[:200]) from error
-        unknown = [name for name in ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern") if config.get(name)]
-        if unknown or config.get("bias", "none") != "none":
-            raise BadDataError("an adapter of another kind", where=str(folder), why=", ".join(unknown) or "bias")
-        self.folder, self.rank, self.scale = folder, config["r"], config["lora_alpha"] / config["r"]
         self.pairs = {
             name[name.index("layers.") :].removesuffix(".lora_A.weight"): (
                 tensor, tensors[name.replace(".lora_A.", ".lora_B.")],
             )
             for name, tensor in tensors.items() if name.endswith(".lora_A.weight")
         }  # fmt: skip
-        self._taken: set[str] = set()
-        self.used = 0
-
-    def take(self, key: str) -> None:
-        """A pair has found its weight."""
-        self._taken.add(key)
-        self.used += 1
-
-    def check_all_used(self) -> None:
-        """BadDataError where some of the adapter was not added to anything."""
-        if left := sorted(set(self.pairs) - self._taken):
-            raise BadDataError(
-                "weights of the adapter have no place in the base model", where=str(self.folder),
-                why=f"{len(left)} of {len(self.pairs)}, such as {left[0]}", fix="Give the base that it was trained on.",
-            )  # fmt: skip
+        super().__init__(folder, config, self.pairs)
 
 
 @dataclass

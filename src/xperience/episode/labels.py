@@ -7,11 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xperience.episode.captions import Span
+from xperience.episode.windowing import LEAST_SHARE, WINDOW_FRAMES, WINDOW_STRIDE
 
 NONE = -1
-WINDOW_FRAMES = 20
-WINDOW_STRIDE = 20
-LEAST_SHARE = 0.6
 
 
 @dataclass(frozen=True)

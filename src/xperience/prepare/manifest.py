@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from xperience.common.evidence import Evidence, Part
 from xperience.common.layout import ANNOTATION, EXCLUDED_FILE, VIDEOS
-from xperience.episode.labels import LEAST_SHARE, WINDOW_FRAMES, WINDOW_STRIDE
+from xperience.episode.windowing import LEAST_SHARE, WINDOW_FRAMES, WINDOW_STRIDE
 from xperience.prepare.planned import Planned, Sources, SplitOrigin, faults_of
 from xperience.prepare.verdicts import Verdicts
 from xperience.selection.document import SPLITS

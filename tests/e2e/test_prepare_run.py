@@ -62,6 +62,11 @@ def test_good_data_passes_and_every_artefact_is_there_whatever_the_number_of_sha
     shards = ("--shards", 2, "--run", "job-1", "--evidence", "two")
     late = xperience("prepare", "run", *settings, *shards, "--shard", 0, "--wait-for-shards-seconds", 0, expect=75)
     assert "check-1-of-2.json" in late.stderr
+    command = [sys.executable, "-m", "xperience", "prepare", "run", *map(str, (*settings, *shards, "--shard", 0))]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stdout.readline() == "== check\n"
+        waiting.terminate()
+        assert waiting.wait(30) == 143
     xperience("prepare", "run", *settings, *shards, "--shard", 1)
     xperience("prepare", "run", *settings, *shards, "--shard", 0)
     names = sorted(place.name for place in (tmp_path / "one").iterdir())

@@ -46,6 +46,18 @@ def test_a_file_that_is_wrong_twice_ends_with_65_and_its_name_and_nothing_is_los
     job.check_whole()
 
 
+def test_a_scratch_copy_that_changed_after_it_was_hashed_is_downloaded_anew_by_the_next_run(job):
+    job.run("--legs", "download")
+    with (job.scratch / "data" / ANNOTATION).open("r+b") as copy:  # as after a loss of power
+        copy.seek(4_000_000)
+        copy.write(bytes(4096))
+    done = job.run(expect=75)
+    assert "a scratch copy has changed" in done.stderr
+    assert ANNOTATION in done.stderr
+    job.run()
+    job.check_whole()
+
+
 def test_a_hub_that_ignores_ranges_is_survived_or_said_and_nothing_wrong_arrives(job):
     job.hub.faults.add("ignore_range", times=None)
     done = job.run("--hub-retries", "1", expect=None)

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from xperience.common.errors import BadDataError
+from xperience.common.transfer import MANIFEST_NAME
 from xperience.qwen3_omni import tiny
 from xperience.qwen3_omni.collate import packed
 from xperience.qwen3_omni.merge import REPORT, Merge, merge
@@ -67,7 +68,14 @@ def test_merged_weights_give_the_adapters_logits_in_a_fresh_process(
 
 def test_what_the_adapter_does_not_touch_is_copied_byte_for_byte(tmp_path, tokenizer, config):
     base, adapter, _ = trained(tmp_path, tokenizer, config)
+    (base / ".cache" / "huggingface").mkdir(parents=True)
+    origin = [base / MANIFEST_NAME, base / ".cache" / "huggingface" / "config.json.metadata"]
+    for place in origin:
+        place.write_text("{}")
     report = merge(base, adapter, tmp_path / "merged")
+    assert not {str(place.relative_to(base)) for place in origin} & set(
+        report.copied_files
+    )  # it is no revision of the hub
     assert report.rewritten_files == ["model.safetensors"]
     assert {"talker.safetensors", "spk_dict.pt", "config.json", "tokenizer.json"} <= set(report.copied_files)
     for name in report.copied_files:

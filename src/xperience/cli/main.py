@@ -1,6 +1,7 @@
 """The `xperience` command: its groups, and the one place where an error becomes a message and an exit code."""
 
 import resource
+import signal
 import sys
 
 import typer
@@ -84,6 +85,8 @@ def main() -> None:
     """Run a command; exit with its code."""
     # A core file would hold the hub's token and the store's keys; what is started from here inherits it.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # The first process of a container ignores a signal without a handler; commands with a state to save have their own.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(int(ExitCode.STOPPED)))
     try:
         app()
     except SystemExit as ended:

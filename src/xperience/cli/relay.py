@@ -17,7 +17,7 @@ from xperience.common.signals import stop_on_signal
 from xperience.common.sizes import human_bytes, human_rate, human_seconds
 from xperience.hub.opening import open_hub
 from xperience.relay.dry_run import dry_run
-from xperience.relay.opening import open_selection, save_settings, saved_settings
+from xperience.relay.opening import open_selection, saved_settings
 from xperience.relay.preflight import hub_checks, probe_check, scratch_check, store_checks
 from xperience.relay.pull import STATE_FOLDER, Pull, wait_for_manifest
 from xperience.relay.required_probe import check_probe
@@ -43,7 +43,6 @@ def _run(settings: RelayRunSettings) -> None:
         selection = open_selection(settings)
         if settings.require_probe is not None:
             check_probe(settings.require_probe, selection)
-        save_settings(settings)
         sharers = shard_of(settings.shard, 1).count
         hub = open_hub(settings, selection.repo_id, selection.repo_type, sharers=sharers)
 

@@ -1,7 +1,6 @@
 """A run: plan into the ledger, both legs side by side, the manifest last, and a summary however it ends."""
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ from xperience.relay.events import Events
 from xperience.relay.ledger import ARRIVED, Ledger, State
 from xperience.relay.locks import hold_leg, is_held
 from xperience.relay.manifest import TransferManifestPart, merge, part_name, transferred
+from xperience.relay.opening import save_settings
 from xperience.relay.plan import Batch, check_parts, check_scratch, plan_batches
 from xperience.relay.progress import ETA, FILES, Progress
 from xperience.relay.scratch import Budget, Scratch
@@ -86,6 +86,7 @@ class Relay:
                 stack.enter_context(
                     hold_leg(self.scratch.root, leg, wait_seconds=settings.lock_wait_seconds, stop=asked_to_stop)
                 )
+            save_settings(settings)
             headroom_bytes = int(settings.headroom_gib * GIB)
             budget_bytes = self.scratch.budget_bytes(configured_budget_bytes(settings), headroom_bytes)
             check_scratch(self.selection, budget_bytes, delete_after_transfer=settings.delete_after_transfer)
@@ -102,7 +103,7 @@ class Relay:
             self.ledger.load(batches_of(self.selection, settings))
             try:
                 self._write_summary("running", None)
-                self._prepare()
+                self._prepare(asked_to_stop)
                 self._run_legs(asked_to_stop)
                 complete = self._finish()
             except StoppedError as error:
@@ -117,7 +118,7 @@ class Relay:
                 raise
             return self._write_summary("complete" if complete else "downloaded", None)
 
-    def _prepare(self) -> None:
+    def _prepare(self, asked_to_stop: threading.Event) -> None:
         """Find by hash what the store holds already; adopt or delete what lies on scratch."""
         self.events.add(
             "run_started", legs=self.settings.legs, store=self.store.target, files=len(self.selection.files)
@@ -125,7 +126,7 @@ class Relay:
         rules, reached = self._transfer_rules(), Reached()
         if "transfer" in self.legs:
             reached = self.store.reach(min(rules.connections, rules.logins_at_once or 1))
-            self._look_at_store()
+            self._look_at_store(asked_to_stop)
         self.download = DownloadLeg(
             self.hub, self.ledger, self.budget, self.events, self.progress, self._download_rules(),
             stop=self.stop, on_downloaded=self._on_downloaded,
@@ -140,7 +141,7 @@ class Relay:
             if deleted:
                 self.events.add("orphans_deleted", files=deleted, freed_bytes=freed_bytes)
 
-    def _look_at_store(self) -> None:
+    def _look_at_store(self, asked_to_stop: threading.Event) -> None:
         """Of files that nobody sends now: delete what killed sends left; take those that are there whole.
 
         A lost ledger, another cut into shards, files that somebody else brought: none of them moves again.
@@ -151,7 +152,7 @@ class Relay:
         listing = self.store.listing()
         self.store.clean_leftovers([file.path for file in waiting], listing)
         if "download" in self.legs or not is_held(self.scratch.root, "download"):
-            found = rebuild(self.ledger, self.store, listing, self.progress.verify, at_once=4)
+            found = rebuild(self.ledger, self.store, listing, self.progress.verify, at_once=4, stop=asked_to_stop)
             if found:
                 self.events.add("found_at_store", files=found)
 

@@ -136,6 +136,8 @@ class TransferLeg:
                         "the store's copy has another hash after it was sent", where=f"{self.store.target}/{path}",
                         why=f"expected sha256 {file.sha256}", fix="Check the disks and memory of relay and store.",
                     )  # fmt: skip
+                    # A disk that lost power may hold other bytes than were hashed: nothing sent from it would be right.
+                    self._digest_anew(file, file.digest_part_bytes)
                     self._again(path, "mismatch", mismatch, tries)
                     self.ledger.set(path, State.DOWNLOADED)
 
@@ -187,7 +189,7 @@ class TransferLeg:
         self.events.add("send_started", path=file.path, streams=streams, job_id=job.job_id, batch=file.batch)
 
     def _digest_anew(self, file: LedgerFile, part_bytes: int | None) -> None:
-        """The part size is another than in the run that downloaded the file: its ETag will be another too."""
+        """Hash the scratch copy again: for parts of another size, or because what arrived differs."""
         digests = digest_file(
             self.scratch.path_of(file.path), part_bytes=part_bytes, with_git_sha1=False, ended=self.stop
         )
@@ -195,9 +197,9 @@ class TransferLeg:
             raise StoppedError("stopped while a scratch copy was hashed", where=file.path)
         if digests.sha256 != file.sha256:
             self.ledger.set(file.path, State.PLANNED)
-            raise BadDataError(
+            raise TryAgainError(
                 "a scratch copy has changed", where=file.path, why=f"sha256 {digests.sha256}, was {file.sha256}",
-                fix="Check the scratch disk; run again: it is downloaded anew.",
+                fix="Run again: it is downloaded anew. If it comes again, check the scratch disk.",
             )  # fmt: skip
         self.ledger.record(
             file.path, md5=digests.md5, multipart_etag=digests.multipart_etag, digest_part_bytes=part_bytes

@@ -1,9 +1,10 @@
 """Look at the store again: everything that the manifest names, and whatever it does not."""
 
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from xperience.common.errors import BadDataError
+from xperience.common.errors import BadDataError, StoppedError
 from xperience.common.shards import Shard
 from xperience.common.transfer import MANIFEST_NAME, TransferManifest, TransferredFile
 from xperience.relay.ledger import Ledger, LedgerFile, State
@@ -73,7 +74,9 @@ def verify_store(store: Store, *, at_once: int) -> TransferVerification:
     )
 
 
-def rebuild(ledger: Ledger, store: Store, listing: Mapping[str, int], leg: Leg, *, at_once: int) -> int:
+def rebuild(
+    ledger: Ledger, store: Store, listing: Mapping[str, int], leg: Leg, *, at_once: int, stop: threading.Event
+) -> int:
     """Planned files that the store holds already: prove each against the hub's hash; returns how many are right.
 
     A file is taken only if its bytes at the store are those of the hub: by the entry of an earlier manifest that the
@@ -101,6 +104,8 @@ def rebuild(ledger: Ledger, store: Store, listing: Mapping[str, int], leg: Leg, 
         return True
 
     def counted(file: LedgerFile) -> bool:
+        if stop.is_set():
+            raise StoppedError("stopped while the store's files were hashed", where=file.path)
         with leg.working():
             proven = prove(file.path, str(file.hub_sha256), file.size_bytes)
             leg.add(file.size_bytes)

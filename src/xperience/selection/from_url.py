@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -17,6 +18,13 @@ def fetch_selection(url: str, sha256: str, place: Path) -> Path:
 
     UsageError without a hash, UnavailableError where nothing answers, BadDataError where the bytes are others.
     """
+    parts = urlsplit(url)
+    if parts.query or parts.username or parts.password:
+        raise UsageError(
+            "an address may hold no secret", where=f"--selection-url {parts.hostname}{parts.path}",
+            why="what follows ?, or stands before @, would be in the command line, in logs and in relay_settings.json",
+            fix="Put the file where it needs no signature, or give it as --selection-json.",
+        )  # fmt: skip
     if len(sha256) != 64:
         raise UsageError(
             "a selection by address needs its hash",

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from xperience.common.errors import BadDataError
 from xperience.common.files import sync_folder
+from xperience.common.transfer import MANIFEST_NAME
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
@@ -98,6 +99,7 @@ def merge_files(
 ) -> None:
     """Write `output`: all of `base` but `without`, what the adapter changes merged; files with none of it are copied.
 
+    What says where the base came from is not copied: the relay's manifest and the hub's cache name its revision.
     `conclude` is given the merged folder while it still has a temporary name; nothing stays where it raises.
     """
     temporary = output.with_name(f"{output.name}.tmp")
@@ -107,7 +109,7 @@ def merge_files(
     try:
         for place in sorted(path for path in base.rglob("*") if path.is_file()):
             name = str(place.relative_to(base))
-            if name == without:
+            if name in (without, MANIFEST_NAME) or name.startswith(".cache/"):
                 continue
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             found = _merged(place, temporary / name, change) if place.suffix == ".safetensors" else set()

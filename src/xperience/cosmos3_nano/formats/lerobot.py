@@ -117,7 +117,9 @@ def write(root: Path, samples: Sequence[Sample]) -> int:
         _parquet(root / f"meta/{name}.parquet", _indexed(table, column))
     video = root / VIDEO.format(video_key=IMAGE, chunk_index=0, file_index=0)
     video.parent.mkdir(parents=True, exist_ok=True)
-    size = encode(video, (sample.read() for sample in samples))
+    unfinished = video.with_name(f".{video.name}")  # a container is known by the end of its name
+    size = encode(unfinished, (sample.read() for sample in samples))
+    unfinished.rename(video)
     write_atomic(root / "meta/info.json", json.dumps(_info(len(samples), len(tasks), begin, size), indent=1) + "\n")
     return len(samples)
 

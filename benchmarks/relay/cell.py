@@ -20,6 +20,7 @@ from typing import Any
 from link import STORE_ADDRESS
 from ways import WAYS, Place, Result
 
+from xperience.common.signals import die_with_parent
 from xperience.common.transfer import MANIFEST_NAME
 from xperience.standin.servers import S3Server, SshServer, end
 
@@ -69,6 +70,7 @@ def start_hub(folder: Path, inside: tuple[str, ...], files: dict[str, int]) -> "
         [*inside, sys.executable, "-m", "xperience.standin.hub", "--root", str(folder / "repository"), "--repo-id",
          REPOSITORY, "--gate", "open", *virtual],
         stdout=subprocess.PIPE, text=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509  it calls prctl and nothing else
     )  # fmt: skip
 
 
@@ -91,7 +93,10 @@ def measure(steps: list[tuple[str, list[str]]], place: Place) -> Result:
     with (place.folder / "way.log").open("ab") as log:
         for name, command in steps:
             begun = time.monotonic()
-            process = subprocess.Popen(command, env=place.environment, stdout=log, stderr=log, cwd=place.folder)
+            process = subprocess.Popen(
+                command, env=place.environment, stdout=log, stderr=log, cwd=place.folder,
+                preexec_fn=die_with_parent,  # noqa: PLW1509  it calls prctl and nothing else
+            )  # fmt: skip
             ended = threading.Event()
             sampler = threading.Thread(target=sample, args=(process.pid, place.scratch, peaks, ended))
             sampler.start()

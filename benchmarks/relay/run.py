@@ -13,6 +13,7 @@ import fnmatch
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -140,6 +141,7 @@ def machine() -> dict[str, Any]:
 
 def main() -> int:
     """Measure what is asked for and not kept; 1 where a cell failed."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))  # the link goes with it
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", default="*", help="pattern of LINK/STORE/DATA/WAY")
     parser.add_argument("--size-scale", type=float, default=1.0, help="share of the real sizes")

@@ -2,24 +2,12 @@
 
 import json
 
+import tutorial
 from ground import ROOT, STANDIN_IMAGE, WORKER, Cluster, run
 
 from xperience.common.transfer import MANIFEST_NAME
 
 CHART = ROOT / "charts" / "relay"
-SMALL_PARTS = {"chunk_size_mib": 1, "chunk_threshold_mib": 1, "download_range_mib": 1}
-# 12 MB/s would be over before a fault comes; the stand-in serves 1.5 MB/s.
-VALUES = {
-    "hub": {"endpoint": "http://hub:8080", "tokenSecret": {"name": "hub-token"}},
-    "selection": {"largestFileGib": 0.01},
-    "settings": SMALL_PARTS
-    | {"scratch_budget_gib": 0.02, "headroom_gib": 0.01, "batch_max_episodes": 4, "progress_seconds": 1},
-    "scratch": {"sizeGib": 1},
-    "resources": {"relay": {"requests": {"cpu": "50m"}}, "rcloneCpu": "50m", "rcloneMemoryMib": 512},
-    "job": {"terminationGracePeriodSeconds": 20},
-    "progress": {"enabled": True},
-    "networkPolicy": {"extraEgress": [{"ports": [{"port": 8081}]}]},
-}
 POD = {
     "automountServiceAccountToken": False,
     "securityContext": {
@@ -51,6 +39,10 @@ def merged(*maps: dict) -> dict:
             both = isinstance(value, dict) and isinstance(found.get(key), dict)
             found[key] = merged(found[key], value) if both else value
     return found
+
+
+# Where to is each test's own. 12 MB/s would be over before a fault comes; the stand-in serves 1.5 MB/s.
+VALUES = merged(tutorial.values("relay", "store"), {"job": {"terminationGracePeriodSeconds": 20}})
 
 
 def install(cluster: Cluster, release: str, *values: dict, verb: str = "install") -> None:

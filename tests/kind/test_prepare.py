@@ -2,6 +2,7 @@
 
 import json
 
+import tutorial
 from ground import ROOT, Cluster
 from relays import install, merged, s3, ssh
 
@@ -10,12 +11,7 @@ CHART = ROOT / "charts" / "prepare"
 
 def prepare(cluster: Cluster, release: str, *values: dict) -> str:
     """Install; the Job's name."""
-    resources = {"requests": {"cpu": "50m", "memory": "256Mi", "ephemeral-storage": "64Mi"}}
-    common = {
-        "resources": resources | {"limits": {"memory": "3Gi", "ephemeral-storage": "512Mi"}},
-        "settings": {"target_episodes": 12, "progress_seconds": 1, "jobs": 1},
-        "progress": {"enabled": True},
-    }
+    common = tutorial.values("prepare", "data", "source")
     cluster.helm(
         "install", release, CHART, "--set-file", f"selection.packed={cluster.packed}", values=merged(common, *values)
     )

@@ -12,8 +12,7 @@ from test_prepare import verdicts
 
 TRAIN, COSMOS = (ROOT / "charts" / name for name in ("qwen3-omni", "cosmos3-nano"))
 TRAIN_VALUES = tutorial.values("train")
-WITHOUT_SETTINGS = {key: value for key, value in TRAIN_VALUES.items() if key != "settings"}
-TINY = merged(WITHOUT_SETTINGS | {"data": {"claim": "shared"}}, {"trainer": {"workers": 1}})
+TINY = merged(tutorial.values("train", "settings", "data"), {"data": {"claim": "shared"}, "trainer": {"workers": 1}})
 POST_TRAINING = {"stage": "post-training", "model": {"path": "models/tiny-nano"}}
 
 

@@ -44,6 +44,7 @@ def done(following: "subprocess.Popen[str]") -> str:
     return printed
 
 
-def values(stage: str) -> dict:
-    """What the tutorial tells a stage."""
-    return yaml.safe_load((ROOT / "docs" / "tutorial" / f"{stage}.yaml").read_text())
+def values(stage: str, *without: str) -> dict:
+    """What the tutorial tells a stage, but for these."""
+    told = yaml.safe_load((ROOT / "docs" / "tutorial" / f"{stage}.yaml").read_text())
+    return {key: value for key, value in told.items() if key not in without}

@@ -80,7 +80,9 @@ def test_a_relay_that_was_killed_takes_up_the_jobs_that_its_sidecar_still_runs(j
     job.run()
     job.check_whole()
     with sqlite3.connect(job.scratch / "relay_ledger.sqlite") as ledger:
-        assert ledger.execute("SELECT sum(sends), max(sends) FROM file").fetchone() == (3, 1)
+        sends = dict(ledger.execute("SELECT path, sends FROM file"))
+    # A third file may have been between its call and its commit, and is sent again: the next test is of that.
+    assert {path: sends[path] for path, _ in before} == {path: 1 for path, _ in before}
 
 
 def test_a_job_that_the_ledger_does_not_name_is_stopped_before_its_file_is_sent_again(job, sidecar):

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,19 +25,28 @@ class Digests:
 
 
 def digest_file(
-    path: Path, *, part_bytes: int | None, with_git_sha1: bool, ended: threading.Event | None = None
-) -> Digests | None:
-    """Read `path` once, sequentially; None where `ended` is set before the end. `git_sha1` is "" unless asked for."""
+    path: Path, *, part_bytes: int | None, with_git_sha1: bool, ended: threading.Event | None = None,
+    await_bytes: Callable[[int], None] = lambda _stop: None,
+) -> Digests | None:  # fmt: skip
+    """Read `path` once, sequentially; None where `ended` is set before the end. `git_sha1` is "" unless asked for.
+
+    `await_bytes` returns when the first so many bytes of a file that is still written are there, or `ended` is set.
+    """
     size_bytes = path.stat().st_size
     sha256 = hashlib.sha256()
     git_sha1 = hashlib.sha1(f"blob {size_bytes}\0".encode(), usedforsecurity=False)
     part = hashlib.md5(usedforsecurity=False)
     part_md5s: list[bytes] = []
-    left_in_part = part_bytes or 0
+    left_in_part, position = part_bytes or 0, 0
     with path.open("rb", buffering=0) as handle:
-        while block := handle.read(min(READ_BYTES, left_in_part or READ_BYTES)):
+        while position < size_bytes:
+            await_bytes(min(position + READ_BYTES, size_bytes))
             if ended is not None and ended.is_set():
                 return None
+            block = handle.read(min(READ_BYTES, left_in_part or READ_BYTES))
+            if not block:
+                break  # somebody cut it
+            position += len(block)
             sha256.update(block)
             if with_git_sha1:
                 git_sha1.update(block)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from xperience.common.errors import BadDataError
 from xperience.hub.client import Hub
@@ -14,14 +15,12 @@ from xperience.hub.ranges import RangedFile, scratch_errors
 
 __all__ = ["DownloadTask", "Downloaded", "Downloader"]
 
-# One core does about 430 MB/s of sha256 and md5; two keep up with 7 Gbit/s.
-HASH_THREADS = 2
 # `next_task` is asked again this long after it had nothing, unless `wake` is called.
 ASK_AGAIN_SECONDS = 0.2
 
 
 class Downloader:
-    """Downloads tasks with `streams` connections and two hash threads, in constant memory.
+    """Downloads tasks with `streams` connections, in constant memory; a file is hashed while it arrives.
 
     The oldest file takes every stream that it can use; only when no range is unclaimed is the next task asked for.
     `next_task`, `exhausted` and `done` are called from several threads, but never two at a time; `on_bytes`,
@@ -58,7 +57,8 @@ class Downloader:
         stay on scratch, and the next run goes on with them.
         """
         self._next_task, self._exhausted, self._done = next_task, exhausted, done
-        with ThreadPoolExecutor(HASH_THREADS, thread_name_prefix="hash") as self._hashing:
+        # Fewer files arrive at a time than there are streams: of those that are whole, two are hashed beside them.
+        with ThreadPoolExecutor(self._streams + 2, thread_name_prefix="hash") as self._hashing:
             threads = [
                 threading.Thread(target=self._stream, name=f"stream-{number}", daemon=True)
                 for number in range(self._streams)
@@ -104,10 +104,8 @@ class Downloader:
                     return
                 ranged.mark(index)
                 with self._changed:
-                    file.unfinished -= 1
-                    complete = file.unfinished == 0
-                if complete:
-                    self._check_later(file)
+                    file.arrived(index)
+                    self._changed.notify_all()
         except BaseException as error:
             self._end(error)
 
@@ -144,17 +142,16 @@ class Downloader:
                 self._end()
             return
         file = InFlight(task, self._range_bytes)
-        missing = file.open()
+        file.open()
         with self._changed:
             self._files.append(file)
             self._ask_after = 0.0
-        if missing == 0:
-            self._check_later(file)
-
-    def _check_later(self, file: InFlight) -> None:
-        if file.ranged is not None:
-            file.ranged.close()
         self._hashing.submit(self._check, file)
+
+    def _await_bytes(self, file: InFlight, stop: int) -> None:
+        if file.prefix_bytes < stop:
+            with self._changed:
+                self._changed.wait_for(lambda: file.prefix_bytes >= stop or self._ended.is_set())
 
     def _check(self, file: InFlight) -> None:
         """In a hash thread: settle the file if its hash is the hub's; else fetch it once more, then give up."""
@@ -162,8 +159,9 @@ class Downloader:
             identity = file.task.identity
             with scratch_errors(file.where):
                 digests = digest_file(
-                    file.where, part_bytes=file.task.part_bytes, with_git_sha1=not identity.sha256, ended=self._ended
-                )
+                    file.where, part_bytes=file.task.part_bytes, with_git_sha1=not identity.sha256,
+                    ended=self._ended, await_bytes=partial(self._await_bytes, file),
+                )  # fmt: skip
             if digests is None:
                 return
             expected = identity.sha256 or identity.git_sha1
@@ -192,8 +190,7 @@ class Downloader:
                 "hash is not the hub's, twice", where=path, why=why,
                 fix="The file on the hub or something in between is damaged: compare from another network.",
             )  # fmt: skip
-        missing = file.open()
+        file.open()
         with self._changed:
             self._changed.notify_all()
-        if missing == 0:
-            self._check_later(file)
+        self._hashing.submit(self._check, file)

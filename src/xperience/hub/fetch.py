@@ -72,7 +72,7 @@ class RangeClient:
     def fetch(self, remote: RemoteFile, start: int, stop: int, write: Callable[[bytes, int], None]) -> bool:
         """Write the bytes [start, stop); False where the download ended before.
 
-        Raises UnavailableError after `retries` tries in a row that brought no byte.
+        Raises UnavailableError where `retries` repeats in a row brought no byte either.
         """
         cursor, failures = Cursor(start, stop, position=start), 0
         while cursor.position < stop and not self._ended.is_set():
@@ -83,7 +83,7 @@ class RangeClient:
                 if self._ended.is_set():
                     return False
                 failures = 0 if cursor.position > before else failures + 1
-                if failures >= max(self._retries, 1):
+                if failures > self._retries:
                     raise trouble.error from trouble
                 self._on_retry(trouble.reason)
                 pause = backoff_seconds(failures) if trouble.pause_seconds is None else trouble.pause_seconds

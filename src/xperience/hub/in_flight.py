@@ -51,26 +51,39 @@ class InFlight:
         self.mismatches = 0
         self.ranged: RangedFile | None = None
         self.unclaimed: deque[int] = deque()
-        self.unfinished = 0
+        self.prefix_bytes = 0  # so many from the first one are there
+        self._missing: set[int] = set()
 
-    def open(self) -> int:
-        """Adopt what lies on scratch, or begin anew; how many ranges are to be fetched.
-
-        Ask the answer, not `unfinished`: streams may have fetched them all by the time that this returns.
-        """
+    def open(self) -> None:
+        """Adopt what lies on scratch, or begin anew."""
         self.remote.address = None
         destination, size_bytes = self.task.destination, self.task.identity.size_bytes
         with scratch_errors(destination):
             if destination.exists():
                 if destination.stat().st_size == size_bytes:
-                    return 0
+                    self.prefix_bytes = size_bytes
+                    return
                 destination.unlink()
         self.ranged = RangedFile(self.task.identity, destination, self.range_bytes)
         missing = self.ranged.missing()
-        # In this order: once a range is unclaimed, a stream may take and finish it.
-        self.unfinished = len(missing)
-        self.unclaimed = deque(missing)
-        return len(missing)
+        self._missing = set(missing)
+        self.prefix_bytes = self._prefix()
+        if not missing:
+            self.ranged.close()
+        self.unclaimed = deque(missing)  # last: from now on a stream may take one and finish it
+
+    def arrived(self, index: int) -> None:
+        """A range is there; one caller at a time."""
+        if self.ranged is None:
+            raise AssertionError(f"{self.where} has no ranges")
+        self._missing.discard(index)
+        self.prefix_bytes = self._prefix()
+        if not self._missing:
+            self.ranged.close()
+
+    def _prefix(self) -> int:
+        size_bytes = self.task.identity.size_bytes
+        return self.ranged.bounds(min(self._missing))[0] if self.ranged and self._missing else size_bytes
 
     def discard(self) -> None:
         """Remove what has the wrong content."""

@@ -1,7 +1,7 @@
 """The plan: batches, scratch and time, reckoned before anything moves."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from xperience.common.errors import ConfigurationError, NoSpaceError
@@ -36,7 +36,7 @@ def plan_batches(selection: Selection, *, max_bytes: float, max_episodes: int) -
 
     An episode larger than `max_bytes` is a batch of its own. A repository without episodes is cut by bytes alone.
     Inside a batch files go from large to small, so that no large one is left alone at the tail; the first batch begins
-    with a few of its smallest, so that something can be sent while the first large one is downloaded.
+    with its smallest, as many as can be sent while the first large one is downloaded.
     """
     batches: list[Batch] = []
     names: list[str] = []
@@ -45,8 +45,9 @@ def plan_batches(selection: Selection, *, max_bytes: float, max_episodes: int) -
 
     def close() -> None:
         ordered = sorted(files, key=lambda file: (-(file.size_bytes or 0), file.path))
-        lead = 0 if batches else min(LEAD_FILES, len(ordered) // 2)
-        ordered = [*ordered[len(ordered) - lead :], *ordered[: len(ordered) - lead]]
+        if not batches:
+            lead = _lead([file.size_bytes or 0 for file in ordered])
+            ordered = [*reversed(ordered[len(ordered) - lead :]), *ordered[: len(ordered) - lead]]
         batches.append(Batch(len(batches), tuple(names), tuple(ordered), size_bytes))
 
     for name, unit_bytes, unit_files in _units(selection):
@@ -61,6 +62,19 @@ def plan_batches(selection: Selection, *, max_bytes: float, max_episodes: int) -
     if files:
         close()
     return tuple(batches)
+
+
+def _lead(descending: Sequence[int]) -> int:
+    """How many of the smallest go first: one per connection, and together at least as large as the largest file.
+
+    A hub as fast as the store has brought that one by the time they are sent.
+    """
+    lead = led_bytes = 0
+    for size in reversed(descending[1:]):
+        if lead >= min(LEAD_FILES, len(descending) // 2) and led_bytes >= descending[0]:
+            break
+        lead, led_bytes = lead + 1, led_bytes + size
+    return lead
 
 
 def _units(selection: Selection) -> Iterator[tuple[str, int, tuple[SelectedFile, ...]]]:

@@ -10,6 +10,7 @@ from hub_parts import RANGE_BYTES, TOKEN, Report, content, hub_of, tasks_of
 from xperience.common.errors import BadDataError
 from xperience.common.identity import FileIdentity
 from xperience.hub.download import Downloader, DownloadTask
+from xperience.hub.in_flight import InFlight
 from xperience.hub.ranges import bitmap_path, header_of, part_path
 from xperience.standin.hub_contents import VirtualFile
 
@@ -180,8 +181,35 @@ def test_threads_and_open_files_do_not_grow_with_the_number_of_files(download, s
 
     paths = [f"many/{number}.bin" for number in range(150)]
     assert len(download(*paths, streams=4, on_bytes=look).done) == 150
-    assert 4 <= most["threads"] <= 4 + 2
-    assert most["files"] <= 2 * (4 + 1) + 2
+    assert 4 <= most["threads"] <= 2 * 4 + 2
+    assert most["files"] <= 2 * (4 + 1) + 4 + 2
+
+
+def test_what_is_there_from_the_first_byte_on_grows_when_the_gap_before_it_is_filled(tmp_path):
+    identity = FileIdentity("file", 10, "0" * 64, None)
+    file = InFlight(DownloadTask(identity, tmp_path / "file"), 4)
+    file.open()
+    grown = [file.prefix_bytes]
+    for index in (1, 0, 2):
+        file.arrived(index)
+        grown.append(file.prefix_bytes)
+    assert grown == [0, 0, 8, 10]
+
+
+def test_a_file_is_hashed_while_it_arrives(download, standin, monkeypatch):
+    standin.faults.add("slow", path=BIG, bytes_per_second=5e6)
+    read_bytes = []
+
+    def noted(self, file, stop):
+        awaited(self, file, stop)
+        read_bytes.append((stop, file.prefix_bytes))
+
+    awaited = Downloader._await_bytes
+    monkeypatch.setattr(Downloader, "_await_bytes", noted)
+    size_bytes = download(BIG, streams=1).done[BIG].task.identity.size_bytes
+    assert [stop for stop, _ in read_bytes][-1] == size_bytes
+    assert all(stop <= there for stop, there in read_bytes)
+    assert read_bytes[0][1] < size_bytes
 
 
 def open_files_below(folder: str) -> int:

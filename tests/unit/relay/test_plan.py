@@ -44,13 +44,18 @@ def test_a_plain_repository_is_cut_by_bytes_alone():
 
 def test_files_of_a_batch_go_from_large_to_small_behind_the_smallest_of_the_first():
     first, second = plan_batches(repository(3, 9, 1, 2, 3, 8, 1, 2), max_bytes=15, max_episodes=1)
-    assert [file.size_bytes for file in first.files] == [2, 1, 9, 3]
+    assert [file.size_bytes for file in first.files] == [1, 2, 3, 9]
     assert [file.size_bytes for file in second.files] == [8, 3, 2, 1]
 
 
-def test_as_many_small_files_lead_as_have_a_connection_each():
-    (batch,) = plan_batches(repository(*range(1, 101)), max_bytes=1e9, max_episodes=1)
-    assert [file.size_bytes for file in batch.files[: LEAD_FILES + 2]] == [8, 7, 6, 5, 4, 3, 2, 1, 100, 99]
+@pytest.mark.parametrize(
+    ("largest", "lead"),
+    [pytest.param(30, LEAD_FILES, id="a connection each"), pytest.param(100, 14, id="as many bytes as the largest")],
+)
+def test_small_files_lead_until_the_first_large_one_is_there(largest, lead):
+    (batch,) = plan_batches(repository(*range(1, largest + 1)), max_bytes=1e9, max_episodes=1)
+    expected = [*range(1, lead + 1), largest, largest - 1]
+    assert [file.size_bytes for file in batch.files[: lead + 2]] == expected
 
 
 def test_a_file_larger_than_the_budget_fails_at_plan_time_with_its_name():

@@ -18,7 +18,7 @@ class HubSettings(Settings):
     )
     hub_timeout_seconds: float = setting(30.0, "Longest silence of the hub on one request.", gt=0, group="Hub")
     hub_retries: int = setting(
-        8, "Tries of one range or call in a row without progress before the run ends with 69.", ge=0, group="Hub"
+        8, "Repeats of one range or call in a row without progress before the run ends with 69.", ge=0, group="Hub"
     )
     hub_calls_per_5_minutes: int = setting(
         5000,

@@ -41,7 +41,7 @@ class StoreSettings(Settings):
     chunk_threshold_mib: int = setting(
         64, "Files below this go over one connection (SSH) or in one PUT (S3), in MiB.", ge=1, group="Store"
     )
-    store_retries: int = setting(5, "Tries of one file in a row before the run ends with 69.", ge=0, group="Store")
+    store_retries: int = setting(5, "Repeats of one file in a row before the run ends with 69.", ge=0, group="Store")
     rclone: Path | None = setting(None, "The rclone program; else PATH, else what `make rclone` built.", group="Store")
     rclone_socket: Path | None = setting(
         None, "Unix socket of a running `rclone rcd` (the sidecar); without it one is started.", group="Store"

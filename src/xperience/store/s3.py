@@ -111,13 +111,10 @@ class S3Store(Mover):
         for path in aborted:
             self.delete(path)
         try:
-            found = self._bucket.ask("list_multipart_uploads", Prefix=self._bucket.target.prefix)
-            for upload in (found or {}).get("Uploads", []):
-                if upload["Key"] in keys:
-                    self._bucket.ask(
-                        "abort_multipart_upload", upload["Key"], Key=upload["Key"], UploadId=upload["UploadId"]
-                    )
-                    aborted.append(str(upload["Key"]))
+            for key, upload_id in self._bucket.uploads():
+                if key in keys:
+                    self._bucket.ask("abort_multipart_upload", key, Key=key, UploadId=upload_id)
+                    aborted.append(key)
         except RefusedError as error:
             get_log().warning(
                 "multipart_uploads_not_cleaned", why=str(error), so="a lifecycle rule on the bucket should abort them"

@@ -77,6 +77,17 @@ class S3Bucket:
             raise UnavailableError("the store cannot be reached", where=where, why=str(error)) from error
         return answer
 
+    def uploads(self) -> list[tuple[str, str]]:
+        """Key and id of each unfinished multipart upload under the prefix, however many pages they fill."""
+        found: list[tuple[str, str]] = []
+        after: dict[str, str] = {}
+        while True:
+            page = self.ask("list_multipart_uploads", Prefix=self.target.prefix, **after) or {}
+            found += [(str(upload["Key"]), str(upload["UploadId"])) for upload in page.get("Uploads", [])]
+            if not page.get("IsTruncated"):
+                return found
+            after = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
     def read_range(self, path: str, start: int, stop: int, *, etag: str) -> bytes:
         """Bytes [start, stop) of the object that has this ETag; it has to be allowed to read, not HEAD alone.
 

@@ -148,7 +148,10 @@ def _array(folder: Path, values: NDArray[Any]) -> tuple[str, str]:
 def _text_records(draft: Draft, one: TextDraft, clip: ClipFile, stage: Stage) -> list[AnyRecord]:
     found: list[AnyRecord] = []
     seen = {"visible_frames": clip.num_frames, "visible_until_s": clip.t1_s}
-    if one.moment.action and one.interactions:
+    left, right = one.moment.contact["left"], one.moment.contact["right"]
+    if left is None or right is None:
+        draft.dropped["reason: contact of a hand is not known"] += 1  # an answer is true or false
+    elif one.moment.action and one.interactions:
         frame, sentence = one.interactions[0]
         named = [name for name in one.moment.objects if name in sentence.casefold() and name != "hand"]
         found.append(
@@ -157,16 +160,16 @@ def _text_records(draft: Draft, one: TextDraft, clip: ClipFile, stage: Stage) ->
                 prompt=Prompt(text=REASON_QUESTION, template=TEXT_TEMPLATE, text_until_s=None),
                 target=ReasonAnswer(
                     observation=draft.descriptions.get(one.moment.action, one.moment.action),
-                    contact=Contact(
-                        left=one.moment.contact["left"], right=one.moment.contact["right"],
-                        object=named[0] if named else None,
-                    ),
+                    contact=Contact(left=left, right=right, object=named[0] if named else None),
                     physics=sentence, evidence=(Seen(t_s=draft.seconds(draft.timeline.t_ns[frame])),),
                 ),
             )
         )  # fmt: skip
     else:
         draft.dropped["reason: no action or no sentence about the hands in the clip"] += 1
+    if one.moment.action is None:
+        draft.dropped["future_label: the clip's own action is not known, nor whether it changes"] += 1
+        return found
     if one.future is None or one.future.action is None:
         draft.dropped["future_label: nothing is known of the time behind the clip"] += 1
         return found

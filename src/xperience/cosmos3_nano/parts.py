@@ -86,10 +86,10 @@ class Seen(Part):
 
 
 class Contact(Part):
-    """Whether each hand touches, None where it is not known, and what."""
+    """Whether each hand touches, and what."""
 
-    left: bool | None
-    right: bool | None
+    left: bool
+    right: bool
     object: str | None
 
 

@@ -32,22 +32,24 @@ def folder(tmp_path_factory):
     staged = stage(tmp_path_factory.mktemp("staged"), splits=("train", *["test"] * 10), frames=400)
     place = staged.root.parent / "records"
     export(Cosmos3NanoExportSettings(manifest_json=staged.manifest, records=place, clips=1, text_clips=3))
-    with_reason_in_every_session(place)
+    for task in ("reason", "future_label"):
+        with_some_in_every_session(place, task)
     return place
 
 
-def with_reason_in_every_session(place):
-    """Few synthetic episodes speak of hands: what they say stands for ten sessions and for train."""
-    found = read_records(place, "reason")
-    sessions = sorted({(record.session_id, record.split) for record in read_records(place, "future_label")})
+def with_some_in_every_session(place, task):
+    """In few synthetic clips is enough known: what is said of them stands for ten sessions and for train."""
+    found = read_records(place, task)
+    sessions = sorted({(record.session_id, record.split) for record in read_records(place, "forward_dynamics")})
+    assert len(sessions) == 11
     every = [
         record.model_copy(update={"session_id": session, "split": split, "record_id": f"{session}/{record.record_id}"})
         for session, split in sessions for record in found
     ]  # fmt: skip
     content = "".join(record.line() + "\n" for record in every)
-    (place / "reason.jsonl").write_text(content)
+    (place / f"{task}.jsonl").write_text(content)
     artefact = RecordSet.read(place / ARTEFACT)
-    files = artefact.files | {"reason.jsonl": hashlib.sha256(content.encode()).hexdigest()}
+    files = artefact.files | {f"{task}.jsonl": hashlib.sha256(content.encode()).hexdigest()}
     artefact.model_copy(update={"files": files}).write(place / ARTEFACT)
 
 

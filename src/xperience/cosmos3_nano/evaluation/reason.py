@@ -49,8 +49,7 @@ def conclude(folder: Path, lines: dict[str, TextLine], *, split: str) -> TextEva
 def _metrics(
     truth: Answers, mine: Answers, others: Mapping[str, Answers], sessions: Sequence[str]
 ) -> dict[str, MetricResult]:
-    # A hand whose contact the annotation does not know is no item.
-    hands = [(n, side) for n, one in enumerate(truth) for side in HANDS if one["contact"][side] is not None]
+    hands = [(n, side) for n in range(len(truth)) for side in HANDS]
 
     def contact(said: Answers) -> Counts:
         return f1_counts([truth[n]["contact"][side] for n, side in hands],
@@ -73,35 +72,31 @@ def _metrics(
         theirs = {name: (counts(said), False) for name, said in others.items()}
         return metric(counts(mine), theirs, of, higher_is_better=higher_is_better)
 
-    found = {
-        "object_accuracy": compared(touched, sessions),
+    return {
+        "contact_f1": compared(contact, [sessions[n] for n, _ in hands]),
         "evidence_seconds": compared(time, sessions, higher_is_better=False),
+        "object_accuracy": compared(touched, sessions),
         "observation_word_f1": compared(lambda said: words("observation", said), sessions),
         "physics_word_f1": compared(lambda said: words("physics", said), sessions),
     }
-    if hands:
-        found["contact_f1"] = compared(contact, [sessions[n] for n, _ in hands])
-    return dict(sorted(found.items()))
 
 
 def _commonest(train: Answers) -> dict[str, Any]:
     """Field by field: the answer of one who has not looked; the evidence at train's median time.
 
-    No object is an answer like others, a hand whose contact is not known is none.
+    No object is an answer like others.
     """
 
     def most(values: Sequence[Any]) -> Any:
         counted = Counter(values)
         return min(counted, key=lambda value: (-counted[value], str(value))) if counted else None
 
-    def of_hand(side: str) -> bool:
-        return bool(most([one["contact"][side] for one in train if one["contact"][side] is not None]))
-
     return {
         "observation": most([one["observation"] for one in train]) or "",
         "physics": most([one["physics"] for one in train]) or "",
         "contact": {
-            **{side: of_hand(side) for side in HANDS}, "object": most([one["contact"]["object"] for one in train]),
+            **{side: bool(most([one["contact"][side] for one in train])) for side in HANDS},
+            "object": most([one["contact"]["object"] for one in train]),
         },
         "evidence": [{"t_s": float(np.median([one["evidence"][0]["t_s"] for one in train])) if train else 0.0}],
     }  # fmt: skip

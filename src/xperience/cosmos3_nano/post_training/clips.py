@@ -85,7 +85,9 @@ class RecordClips:
 
     def encoded(self, record: ActionRecord) -> Encoded:
         """From the cache, else through the VAE and into it; a clip in three modes is encoded once."""
-        place = self.cache / f"{record.clip.sha256[:24]}-{record.tier}-{self.model_sha256[:16]}.safetensors"
+        kind = str(self.pipeline.vae.dtype).removeprefix("torch.")  # the digest of the weights is that of any
+        name = f"{record.clip.sha256[:24]}-{record.tier}-{self.model_sha256[:16]}-{kind}.safetensors"
+        place = self.cache / name
         if not place.exists():
             frames = read_clip(self._place(record.clip.uri, record.clip.sha256))
             if len(frames) != record.clip.num_frames:

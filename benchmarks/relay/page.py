@@ -19,7 +19,7 @@ socket buffers, one machine. The share is that of iperf3 with 8 streams, measure
 download first and send then; what they keep on purpose is deleted as their last step. *1 GiB*: the way was slower than
 15 MB/s and carried no more than that. The relay has scratch for one batch (4.2 GiB), which both episodes are; its
 transfer leg counts from the first file that could be sent. Hub, relay, link and store share the cores: while the hub
-serves and the relay hashes, less is left for sending.
+serves and the relay hashes, less is left for sending. Compare cells of one make of processor.
 """
 LEAST_LEG, LEAST_WHOLE = 0.90, 0.85  # of iperf3
 COLUMNS = (
@@ -119,5 +119,5 @@ def row(way: Way, document: dict[str, Any] | None) -> list[str]:
         f"{whole_share(figures):.0%}", leg, f"{figures['cpu_seconds'] / figures['size_bytes'] * 2**30:.1f}",
         str(figures["peak_rss_mib"]), f"{figures['peak_scratch_bytes'] / 2**30:.2f}", left,
         way.verified + ("" if figures["whole"] else ", and WRONG BYTES there"),
-        f"{document['date']}, load {document['load'][0]}",
+        f"{document['date']}, {document['processor'].split('(')[0].split()[0]}, load {document['load'][0]}",
     ]  # fmt: skip

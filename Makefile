@@ -107,7 +107,7 @@ bench-shards: $(READY) rclone sshd ## How long 1–64 relays take, and real runs
 	mv $$kept.new $$kept
 
 .PHONY: bench-stages
-bench-stages: environment-train ## Windows, training, decoding, probe and check beside what they replace: 30 min, 20 GB of disk; STAGES='prepare/probe' for one
+bench-stages: environment-train ## Windows, training, decoding, probe and check beside what they replace: 15 min, 20 GB of disk; STAGES='prepare/probe' for one
 	for run in $(or $(STAGES),windows/run train/packing decode/run prepare/probe prepare/check); do
 	  kept=benchmarks/relay/kept/$${run//\//-}.txt
 	  { echo "python benchmarks/$$run.py"; $(BIN)/python benchmarks/$$run.py; } | tee $$kept.new

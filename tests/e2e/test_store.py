@@ -19,6 +19,7 @@ from xperience.store import ssh_access
 from xperience.store.base import Expected, JobId, Phase, Verified
 from xperience.store.opening import open_store
 from xperience.store.rc import Rc
+from xperience.store.s3_bucket import S3Bucket, S3Target
 
 MIB = 1 << 20
 
@@ -219,6 +220,17 @@ def test_only_unfinished_uploads_of_our_own_files_are_aborted(s3, tmp_path, monk
         assert store.clean_leftovers(["mine"]) == ["uploads/mine"]
     left = client.list_multipart_uploads(Bucket=s3.bucket, Prefix="uploads/").get("Uploads", [])
     assert [upload["Key"] for upload in left] == ["uploads/other"]
+
+
+def test_a_listing_of_uploads_that_says_more_but_not_where_ends(s3, tmp_path, monkeypatch):
+    for number in range(3):
+        s3.client().create_multipart_upload(Bucket=s3.bucket, Key=f"pages/{number}")
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    bucket = S3Bucket(S3Target(s3.bucket, "pages", s3.endpoint, "us-east-1"))
+    events = bucket._client.meta.events
+    events.register("provide-client-params.s3.ListMultipartUploads", lambda params, **_: params | {"MaxUploads": 2})
+    assert len(bucket.uploads()) == 2
 
 
 def test_a_key_is_made_once_tried_and_a_host_is_trusted_by_its_fingerprint(sshd, tmp_path):

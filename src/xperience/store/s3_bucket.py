@@ -78,15 +78,18 @@ class S3Bucket:
         return answer
 
     def uploads(self) -> list[tuple[str, str]]:
-        """Key and id of each unfinished multipart upload under the prefix, however many pages they fill."""
+        """Key and id of each unfinished multipart upload under the prefix, page by page.
+
+        Of a server that says that there is more, but not where (SeaweedFS), those of the first page.
+        """
         found: list[tuple[str, str]] = []
         after: dict[str, str] = {}
         while True:
             page = self.ask("list_multipart_uploads", Prefix=self.target.prefix, **after) or {}
             found += [(str(upload["Key"]), str(upload["UploadId"])) for upload in page.get("Uploads", [])]
-            if not page.get("IsTruncated"):
+            if not (page.get("IsTruncated") and page.get("NextKeyMarker")):
                 return found
-            after = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+            after = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page.get("NextUploadIdMarker", "")}
 
     def read_range(self, path: str, start: int, stop: int, *, etag: str) -> bytes:
         """Bytes [start, stop) of the object that has this ETag; it has to be allowed to read, not HEAD alone.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from xperience.relay.ledger import LedgerFile
 
 ENOUGH_FOR_ONE = 8
-AT_ONCE = 2  # large files while smaller ones wait
+ENOUGH_SHARE = 0.75  # of the connections that a file can use
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,32 +32,31 @@ def share(
 ) -> list[tuple[LedgerFile, int]]:
     """Which files start now, and with how many of the `free` connections; at most `room` files.
 
-    `in_use`: connections of each file in flight. While smaller files wait, two large ones have three eighths of all
-    each, and these the rest: round trips have most of a small file's time, in which large ones keep the
-    link full, and two that go on together end together. Large ones among themselves have half each. One of them rather
-    waits than goes on over a few, unless nothing else runs.
+    `in_use`: connections of each file in flight. Files that several connections serve go in their order, none with
+    more than half of all: two large ones go on together and end together. The first of them rather waits than goes on
+    over a few, unless nothing else runs: it keeps what it has, and would be the last one, slow on a long way. While
+    files of one connection wait, a quarter of all is theirs: round trips have most of their time, in which the others
+    keep the link full.
     """
-    half = max(1, rules.connections // 2)
-    large = [file for file in sending if useful_streams(file.size_bytes, rules) >= half]
-    small = [file for file in sending if useful_streams(file.size_bytes, rules) < half]
-    each = min(half, max(2, 3 * rules.connections // 8)) if small else half  # a small one has one, and is none of these
-    running = sum(streams >= each for streams in in_use)
+    several = [file for file in sending if useful_streams(file.size_bytes, rules) > 1]
+    single = [file for file in sending if useful_streams(file.size_bytes, rules) == 1]
+    most = max(1, rules.connections // 2)
+    for_several = rules.connections
+    if single:
+        most = min(most, max(2, 3 * rules.connections // 8))
+        for_several = 2 * most
+    for_several -= sum(streams for streams in in_use if streams > 1)
     started: list[tuple[LedgerFile, int]] = []
-    while large and len(started) < room and not (small and running >= AT_ONCE):
-        if free < each and (free <= 0 or in_use or started):
+    for file in several[:room]:
+        useful = useful_streams(file.size_bytes, rules)
+        wanted = useful if len(sending) == 1 and not in_use else min(useful, most)
+        streams = min(wanted, free, for_several)
+        if streams <= 0 or (streams < ENOUGH_SHARE * wanted and (in_use or started)):
+            free -= max(0, min(wanted, for_several))  # what comes free is kept for it
             break
-        file = large.pop(0)
-        streams = min(useful_streams(file.size_bytes, rules), free if len(sending) == 1 else each, free)
         started.append((file, streams))
-        free, running = free - streams, running + 1
-    if small:
-        free -= each * min(len(large), max(0, AT_ONCE - running))  # what comes free is kept for the large ones
-    for file in small[: max(0, room - len(started))]:
-        if free <= 0:
-            break
-        streams = min(useful_streams(file.size_bytes, rules), free)
-        started.append((file, streams))
-        free -= streams
+        free, for_several = free - streams, for_several - streams
+    started += [(file, 1) for file in single[: max(0, min(free, room - len(started)))]]
     return started
 
 

@@ -30,7 +30,7 @@ from xperience.relay.transfer_leg import TransferLeg
 from xperience.relay.verify import read_parts, rebuild
 from xperience.selection.model import Selection
 from xperience.selection.shards import share_of
-from xperience.store.base import Reached, Store
+from xperience.store.base import Store
 
 SUMMARY_NAME = "relay_summary.json"
 EVENTS_NAME = "relay_events.jsonl"
@@ -123,17 +123,16 @@ class Relay:
         self.events.add(
             "run_started", legs=self.settings.legs, store=self.store.target, files=len(self.selection.files)
         )
-        rules, reached = self._transfer_rules(), Reached()
+        self.transfer = TransferLeg(
+            self.ledger, self.scratch, self.store, self.events, self.progress, self._transfer_rules(),
+            stop=self.stop, on_released=self._on_released,
+        )  # fmt: skip
         if "transfer" in self.legs:
-            reached = self.store.reach(min(rules.connections, rules.logins_at_once or 1))
+            self.transfer.reach()
             self._look_at_store(asked_to_stop)
         self.download = DownloadLeg(
             self.hub, self.ledger, self.budget, self.events, self.progress, self._download_rules(),
             stop=self.stop, on_downloaded=self._on_downloaded,
-        )  # fmt: skip
-        self.transfer = TransferLeg(
-            self.ledger, self.scratch, self.store, self.events, self.progress, rules,
-            stop=self.stop, on_released=self._on_released, reached=reached,
         )  # fmt: skip
         if "download" in self.legs:
             self.download.resume()

@@ -14,10 +14,12 @@ from xperience.relay.events import Events
 from xperience.relay.ledger import ARRIVED, Ledger, LedgerFile, State
 from xperience.relay.progress import Progress
 from xperience.relay.scratch import Scratch
-from xperience.store.base import Expected, JobId, Phase, Reached, Store, Verified
+from xperience.store.base import Expected, JobId, Phase, Store, Verified
 
 WAITING = (State.DOWNLOADED, State.SENDING, State.SENT)
 POLL_SECONDS = (0.05, 0.5)  # of a job: short for short ones, at most this for long ones
+LISTING_FIRST_SECONDS = 0.1  # it has the first connection then, and need not log in
+LOGIN_MARGIN = 1.2
 POLL_SHARE = 0.1  # of the time that a job, or before it a login, has taken: a look takes milliseconds of a core
 
 
@@ -26,17 +28,35 @@ class TransferLeg:
 
     def __init__(
         self, ledger: Ledger, scratch: Scratch, store: Store, events: Events, progress: Progress, rules: TransferRules,
-        *, stop: threading.Event, on_released: Callable[[], None], reached: Reached,
+        *, stop: threading.Event, on_released: Callable[[], None],
     ) -> None:  # fmt: skip
         self.ledger, self.scratch, self.store, self.events, self.progress = ledger, scratch, store, events, progress
-        self.rules, self.stop, self.on_released, self.login_seconds = rules, stop, on_released, reached.login_seconds
+        self.rules, self.stop, self.on_released = rules, stop, on_released
+        self.login_seconds = 0.0
         self._news = threading.Condition()
         self._streams: dict[str, int] = {}
         self._sent_bytes: dict[str, int] = {}
         self._flows_since: dict[str, float] = {}
+        self._ending: set[str] = set()  # files whose last ranges are on their way
         self._occupied = 0  # connections that ask for a hash: none of them can send
-        self._logged_in = reached.connections  # connections that are known to have worked at once; rclone keeps them
+        self._opening = False  # connections log in for the first sends, which would log in beside them
+        self._logged_in = 0  # connections that are known to have worked at once; rclone keeps them
         self._idle_since: float | None = None
+
+    def reach(self) -> None:
+        """Log in, and then, beside whatever comes next, as often more as the store's sshd takes at a time."""
+        self.login_seconds = self.store.reach()
+        if self.rules.logins_at_once is not None:
+            self._opening = True
+            more = min(self.rules.connections, self.rules.logins_at_once) - 1
+            threading.Thread(target=self._open_connections, args=(more,), name="logins", daemon=True).start()
+
+    def _open_connections(self, more: int) -> None:
+        self.stop.wait(LISTING_FIRST_SECONDS)
+        opened = 1 + self.store.open_connections(more)
+        with self._news:
+            self._opening, self._logged_in = False, opened
+            self._news.notify_all()
 
     def wake(self) -> None:
         """A file was downloaded, or a connection came free."""
@@ -89,14 +109,18 @@ class TransferLeg:
         """Which files start now, and with how many connections.
 
         Those that wait for no connection (sent, verified) start at once. Connections beyond those that have worked
-        before have to log in: there are never more of them at a time than the store's sshd takes.
+        before have to log in: there are never more of them at a time than the store's sshd takes. A file that ends
+        counts with half of its own: they come free one by one, and the next file's first bytes are round trips away.
         """
         states = (*WAITING, State.VERIFIED) if self.rules.delete else WAITING
         ready = [file for file in self.ledger.files(*states) if file.path not in in_flight]
         self._check_that_somebody_downloads(bool(ready or in_flight))
         started = [(file, 0) for file in ready if file.state in (State.SENT, State.VERIFIED)]
+        if self._opening:
+            return started
         sending = [file for file in ready if file.state in (State.DOWNLOADED, State.SENDING)]
-        in_use = [streams for streams in self._streams.values() if streams]
+        ending = self._ending & self._note_logins()
+        in_use = [streams // 2 if path in ending else streams for path, streams in self._streams.items() if streams]
         free = self.rules.connections - sum(in_use)
         if self.rules.logins_at_once is not None:
             logging_in = sum(in_use) + self._occupied - self._logged_in  # below zero: so many are open and idle
@@ -241,7 +265,9 @@ class TransferLeg:
                 self._sent_bytes[file.path] = sent_bytes
                 self._flows_since.setdefault(file.path, time.monotonic())
                 self.progress.transfer.add(new)
-                self._note_logins()
+                if sent_bytes >= file.size_bytes and self._streams.get(file.path, 0) > 1:
+                    self._ending.add(file.path)
+                    self.wake()
             if state.phase is Phase.FAILED:
                 self.ledger.set(file.path, State.DOWNLOADED)
                 self._forget_flow(file.path)
@@ -252,17 +278,19 @@ class TransferLeg:
             if self.stop.wait(min(POLL_SECONDS[1], max(POLL_SECONDS[0], POLL_SHARE * so_far))):
                 return Phase.RUNNING
 
-    def _note_logins(self) -> None:
-        """A file's first bytes flow when its first connection has logged in, and the others begin to: they have the
-        time that the store's own first login took."""
-        before = time.monotonic() - self.login_seconds
+    def _note_logins(self) -> set[str]:
+        """Files whose connections have logged in: as the first bytes flow they begin to, if not before, and each has
+        somewhat more than the time that the store's own first login took."""
+        before = time.monotonic() - LOGIN_MARGIN * self.login_seconds
         with self._news:
             flowing = {path for path, since in list(self._flows_since.items()) if since < before}
             working = sum(streams for path, streams in list(self._streams.items()) if path in flowing)
             self._logged_in = max(self._logged_in, working)
+        return flowing
 
     def _forget_flow(self, path: str) -> None:
         self._sent_bytes.pop(path, None)
+        self._ending.discard(path)
         self._flows_since.pop(path, None)
 
     def _verify(self, file: LedgerFile) -> None:

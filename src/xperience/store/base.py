@@ -57,14 +57,6 @@ class Verified:
     version_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """Connections that are open, for as long as nothing fails, and how long it took to log in."""
-
-    connections: int = 0
-    login_seconds: float = 0.0
-
-
 class Store(Protocol):
     """A destination. Paths are relative to the data root. Each method may raise UnavailableError or RefusedError."""
 
@@ -76,8 +68,11 @@ class Store(Protocol):
     def part_bytes_of(self, size_bytes: int, /) -> int | None:
         """Size of the parts in which such an object is put: of all of it where it is put whole; None as above."""
 
-    def reach(self, logins: int = 1, /) -> Reached:
-        """Log in, before anything else, as often at a time as is said; raises what would stop a run."""
+    def reach(self) -> float:
+        """Log in, before anything else; how many seconds that took. Raises what would stop a run."""
+
+    def open_connections(self, count: int, /) -> int:
+        """Log in as often at a time, where that takes long, for the sends to come; how many connections that opened."""
 
     def settle(self) -> None:
         """Find out what sending and verifying need, before the first file is sent; many round trips on a long way."""

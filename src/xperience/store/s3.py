@@ -10,7 +10,7 @@ from typing import Any
 from xperience.common.checks import Check
 from xperience.common.errors import BadDataError, RefusedError, XperienceError
 from xperience.common.log import get_log
-from xperience.store.base import Expected, Reached, Verified
+from xperience.store.base import Expected, Verified
 from xperience.store.mover import Mover, expected_matches, leftovers, probe_name
 from xperience.store.rc import Rc
 from xperience.store.s3_bucket import S3Bucket, S3Target
@@ -46,10 +46,14 @@ class S3Store(Mover):
         self.part_bytes = part_bytes
         self._bucket = S3Bucket(target)
 
-    def reach(self, _logins: int = 1) -> Reached:
-        """Bucket and credentials; what needs no login is opened in no time."""
+    def reach(self) -> float:
+        """Bucket and credentials."""
         self._bucket.ask("head_bucket")
-        return Reached()
+        return 0.0
+
+    def open_connections(self, _count: int) -> int:
+        """None: what needs no login is opened in no time."""
+        return 0
 
     def settle(self) -> None:
         """Nothing: an ETag says by itself what it is."""

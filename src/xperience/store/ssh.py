@@ -5,9 +5,8 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from xperience.common.checks import Check
 from xperience.common.errors import BadDataError, NoSpaceError, UsageError, XperienceError
 from xperience.common.log import get_log
 from xperience.common.sizes import human_bytes
-from xperience.store.base import Expected, JobId, Reached, Verified
+from xperience.store.base import Expected, JobId, Verified
 from xperience.store.mover import Mover, leftovers, probe_name
 from xperience.store.rc import Rc, RcError
 
@@ -78,6 +77,7 @@ class SshStore(Mover):
         super().__init__(rc, fs, str(target), scratch, threshold_bytes=threshold_bytes, chunk_bytes=chunk_bytes)
         self._remote, self._root, self._chunked = remote.rstrip(":"), target.root, chunked
         self._hash_how: str | None = None
+        self._login_seconds = 0.0
         self._settling = threading.Lock()
 
     def start_send(self, local_root: Path, path: str, *, size_bytes: int, streams: int, group: str) -> JobId:
@@ -86,27 +86,27 @@ class SshStore(Mover):
             local_root, path, size_bytes=size_bytes, streams=streams if self._chunked else 1, group=group
         )
 
-    def reach(self, logins: int = 1) -> Reached:
-        """Make the data root; at the same time as many calls as make `logins`, each on a connection that rclone keeps.
+    def reach(self) -> float:
+        """Make the data root, over the first connection."""
+        started = time.monotonic()
+        self._call("operations/mkdir", fs=self.fs, remote="")
+        self._login_seconds = time.monotonic() - started
+        return self._login_seconds
 
-        On a short way the first may be done before the last begins, and share its connection: those count that took a
-        login's time, and not the first one: listings and hashes have it. What fails beside it a send will say.
+    def open_connections(self, count: int) -> int:
+        """After `reach`: as many calls at a time, each on a connection of its own that rclone keeps.
+
+        rclone makes a remote of each call that comes before the first login is done, and keeps one of them. On a short
+        way the first call may be done before the last begins, and share its connection: those count that took a
+        login's time. What fails here a send will say.
         """
 
-        def seconds_of(call: Callable[[], object]) -> float:
+        def seconds_of_look(_: int) -> float:
             started = time.monotonic()
-            call()
-            return time.monotonic() - started
+            return time.monotonic() - started if self.free_bytes() is not None else 0.0
 
-        def look() -> float:
-            with suppress(XperienceError):
-                return seconds_of(lambda: self.stat_bytes("."))
-            return 0.0
-
-        with ThreadPoolExecutor(max(1, logins - 1)) as pool:
-            others = [pool.submit(look) for _ in range(logins - 1)]
-            login_seconds = seconds_of(lambda: self._call("operations/mkdir", fs=self.fs, remote=""))
-        return Reached(sum(other.result() > login_seconds / 2 for other in others), login_seconds)
+        with ThreadPoolExecutor(max(1, count)) as pool:
+            return sum(seconds > self._login_seconds / 2 for seconds in pool.map(seconds_of_look, range(count)))
 
     def settle(self) -> None:
         """Find out how a remote hash is had: seconds on a long way."""

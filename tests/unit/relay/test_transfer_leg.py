@@ -11,7 +11,6 @@ from xperience.relay.progress import Progress
 from xperience.relay.scratch import Scratch
 from xperience.relay.transfer_leg import TransferLeg
 from xperience.selection.model import SelectedFile
-from xperience.store.base import Reached
 
 MIB = 1 << 20
 RULES = TransferRules(
@@ -25,7 +24,7 @@ def allot(tmp_path):
     """Connections of the files that start now: sizes of those that wait, streams of those in flight."""
     ledgers = []
 
-    def made(waiting_mib, in_flight=(), logged_in=None, **rules):
+    def made(waiting_mib, in_flight=(), logged_in=None, ending=(), logging_in=(), **rules):
         ledger = Ledger(tmp_path / f"{len(ledgers)}.sqlite")
         ledgers.append(ledger)
         files = tuple(SelectedFile(f"f{n}", size * MIB, "0" * 64) for n, size in enumerate(waiting_mib))
@@ -34,9 +33,11 @@ def allot(tmp_path):
             ledger.set(file.path, State.DOWNLOADED)
         leg = TransferLeg(
             ledger, Scratch(tmp_path), None, Events(tmp_path / "events"), Progress(), replace(RULES, **rules),
-            stop=threading.Event(), on_released=lambda: None, reached=Reached(),
+            stop=threading.Event(), on_released=lambda: None,
         )  # fmt: skip
         leg._streams = {f"flying{n}": streams for n, streams in enumerate(in_flight)}
+        leg._ending = {f"flying{n}" for n in ending}
+        leg._flows_since = {f"flying{n}": 0.0 for n in ending if n not in logging_in}
         leg._logged_in = sum(in_flight) if logged_in is None else logged_in
         return [(file.size_bytes // MIB, streams) for file, streams in leg._allot(set(leg._streams))]
 
@@ -53,18 +54,28 @@ def allot(tmp_path):
         pytest.param([5] * 20, (), [(5, 1)] * 8, id="many small ones have one each"),
         pytest.param([1700, 1700], (), [(1700, 4), (1700, 4)], id="two share"),
         pytest.param([88, 88], (), [(88, 3), (88, 3)], id="two ranges for each connection"),
-        pytest.param([1700, *[88] * 6], (), [(1700, 3), (88, 3), (88, 2)], id="a large one, and the rest"),
-        pytest.param([*[88] * 60, 1700, 1700], (), [(1700, 3)] * 2 + [(88, 2)], id="two large ones, then small ones"),
-        pytest.param([1700, 88, 88], (4, 1), [(1700, 3)], id="a second large one before small ones"),
-        pytest.param([1700, 88], (3, 3), [(88, 2)], id="small ones before a third"),
-        pytest.param([1700, 88], (1,) * 6, [], id="what comes free is kept for a large one"),
-        pytest.param([1700], (4, 1), [], id="it waits"),
-        pytest.param([1700], (4,), [(1700, 4)], id="until there is room"),
+        pytest.param([1700, *[88] * 6], (), [(1700, 4), (88, 3)], id="a third file waits rather than has one"),
+        pytest.param([*[88] * 60, 1700, 1700], (), [(88, 3), (88, 3)], id="in their order"),
+        pytest.param([88, 88, 1700], (3,), [(88, 3)], id="two connections are too few for three"),
+        pytest.param([88, 1700, 88], (3,), [(88, 3)], id="none goes before another"),
+        pytest.param([1700, 5, 5, 5], (), [(1700, 3), (5, 1), (5, 1), (5, 1)], id="a large one, and the rest"),
+        pytest.param([*[5] * 60, 1700, 1700, 88], (), [(1700, 3)] * 2 + [(5, 1)] * 2, id="small ones have a quarter"),
+        pytest.param([1700, 5], (1,) * 7, [], id="what comes free is kept for a large one"),
+        pytest.param([1700, 5], (3, 3, 1), [(5, 1)], id="a small one before a third"),
+        pytest.param([1700], (4, 2), [], id="it waits"),
+        pytest.param([1700], (4, 1), [(1700, 3)], id="until there is room for three quarters"),
         pytest.param([1700], (4, 4), [], id="nothing is free"),
     ],
 )
 def test_how_files_share_connections(allot, waiting, in_flight, expected):
     assert allot(waiting, in_flight) == expected
+
+
+def test_the_next_file_starts_while_one_sends_its_last_ranges(allot):
+    assert allot([88], (3, 3, 2)) == []
+    assert allot([88], (3, 3, 2), ending=[0]) == []
+    assert allot([88], (3, 3, 2), ending=[0, 1]) == [(88, 3)]
+    assert allot([88], (3, 3, 2), ending=[0, 1], logging_in=[1]) == []
 
 
 def test_of_few_connections_a_large_file_has_its_share_too(allot):

@@ -34,7 +34,7 @@ class StoreSettings(Settings):
     transfer_mode: Literal["chunked", "whole"] = setting(
         "chunked", "chunked: several connections per large file; whole: one connection per file.", group="Store"
     )
-    chunk_parallel: int = setting(16, "Connections of the whole transfer leg.", ge=1, le=64, group="Store")
+    chunk_parallel: int = setting(24, "Connections of the whole transfer leg.", ge=1, le=64, group="Store")
     chunk_size_mib: int = setting(
         16, "Byte range that one connection writes (SSH) or part size (S3, at least 5), in MiB.", ge=1, group="Store"
     )

@@ -11,7 +11,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,6 +157,21 @@ class Cluster:
             pods = [pod["metadata"]["name"] for pod in self.pods(job)]
             logs = [self.kubectl("logs", pod, "--all-containers", "--tail=40", expect=None) for pod in pods]
             raise AssertionError(f"{job}: {ended}\n{self.kubectl('describe', 'job', job)}\n" + "\n".join(logs))
+
+    def ready(self, node: str) -> bool:
+        conditions = self.get("node", node)["status"]["conditions"]
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+    @contextmanager
+    def without(self, node: str) -> Iterator[None]:
+        """The node's power fails; inside, the cluster has missed it; afterwards it is there again."""
+        run("docker", "kill", node)
+        try:
+            wait_for(lambda: not self.ready(node), f"{node} to be missed", 120, every=2)
+            yield
+        finally:
+            run("docker", "start", node)
+        wait_for(lambda: self.ready(node), f"{node} to be back", 120, every=2)
 
     def events(self, job: str) -> dict[str, str]:
         """Reason to message of the Job's own Events."""

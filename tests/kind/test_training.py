@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 import tutorial
-from ground import HERE, NAMESPACE, ROOT, SHARED, TORCH, Cluster, prepare_training_ground, wait_for
-from relays import merged
+from ground import HERE, NAMESPACE, ROOT, SHARED, TORCH, WORKER, Cluster, prepare_training_ground, wait_for
+from relays import check_by_an_independent_job, install, merged, ssh
 from test_prepare import verdicts
 
 TRAIN, COSMOS = (ROOT / "charts" / name for name in ("qwen3-omni", "cosmos3-nano"))
@@ -44,16 +44,16 @@ def workers(cluster: Cluster, release: str) -> dict[str, dict]:
     return {pod["metadata"]["name"]: pod for pod in found}
 
 
+def ended_already(cluster: Cluster, kind: str, job: str) -> str:
+    conditions = cluster.get(kind, job).get("status", {}).get("conditions", [])
+    ends = {"Succeeded", "Complete", "Failed"}
+    return next((one["type"] for one in conditions if one["status"] == "True" and one["type"] in ends), "")
+
+
 def ended(cluster: Cluster, kind: str, job: str, seconds: float = 300) -> str:
     """The condition that ends a PyTorchJob or a TrainJob."""
-    ends = {"Succeeded", "Complete", "Failed"}
-
-    def look() -> str:
-        conditions = cluster.get(kind, job).get("status", {}).get("conditions", [])
-        return next((one["type"] for one in conditions if one["status"] == "True" and one["type"] in ends), "")
-
     try:
-        return str(wait_for(look, f"end of {job}", seconds, every=2))
+        return str(wait_for(lambda: ended_already(cluster, kind, job), f"end of {job}", seconds, every=2))
     except AssertionError as error:
         told = cluster.kubectl("describe", "pods", expect=None)[-4000:]
         logs = cluster.kubectl("logs", "-l", "app.kubernetes.io/component=worker", "--all-containers", expect=None)
@@ -123,6 +123,25 @@ def test_a_worker_that_goes_in_mid_training_costs_nothing(windows):
     assert any((SHARED / "disturbed" / "checkpoints").iterdir())
     assert cluster.status()[job]["state"] == "complete"
     assert steps("disturbed") == steps("train")
+
+
+def test_a_node_that_goes_and_comes_back_costs_the_relay_and_the_training_on_it_nothing(windows):
+    """The relay's claim is on that node: its pod has to wait for it. Nobody helps either."""
+    cluster, store = windows, ssh("node")
+    job = train(cluster, "node-train")
+    wait_for(lambda: len(steps("node-train")) > 2, "three steps", 240)
+    install(cluster, "node", store, {"nodeSelector": {"kubernetes.io/hostname": WORKER}})
+    relay = cluster.job("node")
+    cluster.wait_for_event(cluster.running_pod(relay), "verified")
+    assert WORKER in {pod["spec"]["nodeName"] for pod in workers(cluster, "node-train").values()}
+    with cluster.without(WORKER):
+        assert not ended_already(cluster, "pytorchjob", job)
+    cluster.complete(relay, 240)
+    assert cluster.status()[relay]["failed_pods"] <= 1
+    check_by_an_independent_job(cluster, "node", store)
+    assert ended(cluster, "pytorchjob", job) == "Succeeded"
+    assert cluster.status()[job]["state"] == "complete"
+    assert steps("node-train") == steps("train")
 
 
 def test_the_adapter_is_evaluated_in_shards_beside_its_baselines_and_the_report_has_it(windows):

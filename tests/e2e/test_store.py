@@ -129,6 +129,23 @@ def test_a_stopped_group_runs_no_more_and_leaves_nothing_under_the_final_name(op
 
 
 @pytest.mark.parametrize("destination", ["ssh"], indirect=True)
+def test_a_send_uses_the_connections_that_were_opened_for_it(opened, destination, sshd):
+    store, send = opened
+    closed = sshd.log.read_text().count("Accepted publickey")
+
+    def logins() -> int:
+        return sshd.log.read_text().count("Accepted publickey") - closed
+
+    store.reach()
+    assert logins() == 1
+    more = store.open_connections(7, "s/e")
+    assert (destination.root / "s" / "e").is_dir()
+    assert logins() == 1 + more > 2
+    send("s/e/f", random.Random(3).randbytes(24 * MIB), streams=1 + more)
+    assert logins() == 1 + more
+
+
+@pytest.mark.parametrize("destination", ["ssh"], indirect=True)
 def test_a_large_file_goes_over_several_ssh_connections_under_a_temporary_name_until_it_is_whole(
     opened, destination, sshd, tmp_path
 ):

@@ -17,7 +17,7 @@
 {{- if gt (float64 .Values.selection.largestFileGib) (subf $budget $settings.headroom_gib) }}{{ fail (printf "ERROR: settings.scratch_budget_gib %v is smaller than the largest file (selection.largestFileGib %v)." $settings.scratch_budget_gib .Values.selection.largestFileGib) }}{{ end -}}
 {{- if and .Values.scratch.existingClaim .Values.scratch.ephemeral }}{{ fail "ERROR: two scratch volumes: set scratch.existingClaim or scratch.ephemeral." }}{{ end -}}
 {{- include "common.refuseSecrets" (merge (dict) .Values.rcloneEnv .Values.proxyEnv) -}}
-{{- $memory := add 256 (mul 16 (int $settings.chunk_parallel)) -}}
+{{- $memory := add 256 (mul 24 (int $settings.chunk_parallel)) -}}
 {{- if gt $memory (int64 .Values.resources.rcloneMemoryMib) }}{{ fail (printf "ERROR: resources.rcloneMemoryMib %v is less than %d connections need (%d)." .Values.resources.rcloneMemoryMib (int $settings.chunk_parallel) $memory) }}{{ end -}}
 {{- end -}}
 

@@ -49,11 +49,13 @@ class TransferLeg:
         if self.rules.logins_at_once is not None:
             self._opening = True
             more = min(self.rules.connections, self.rules.logins_at_once) - 1
-            threading.Thread(target=self._open_connections, args=(more,), name="logins", daemon=True).start()
+            first = self.ledger.first(State.DOWNLOADED) or self.ledger.first(State.PLANNED)
+            folder = first.path.rpartition("/")[0] if first else ""
+            threading.Thread(target=self._open_connections, args=(more, folder), name="logins", daemon=True).start()
 
-    def _open_connections(self, more: int) -> None:
+    def _open_connections(self, more: int, folder: str) -> None:
         self.stop.wait(LISTING_FIRST_SECONDS)
-        opened = 1 + self.store.open_connections(more)
+        opened = 1 + self.store.open_connections(more, folder)
         with self._news:
             self._opening, self._logged_in = False, opened
             self._news.notify_all()
@@ -275,7 +277,8 @@ class TransferLeg:
             if state.phase is not Phase.RUNNING:
                 return state.phase
             so_far = max(self.login_seconds / 2, time.monotonic() - started)
-            if self.stop.wait(min(POLL_SECONDS[1], max(POLL_SECONDS[0], POLL_SHARE * so_far))):
+            most = POLL_SECONDS[1] / 4 if file.path in self._ending else POLL_SECONDS[1]
+            if self.stop.wait(min(most, max(POLL_SECONDS[0], POLL_SHARE * so_far))):
                 return Phase.RUNNING
 
     def _note_logins(self) -> set[str]:

@@ -71,8 +71,11 @@ class Store(Protocol):
     def reach(self) -> float:
         """Log in, before anything else; how many seconds that took. Raises what would stop a run."""
 
-    def open_connections(self, count: int, /) -> int:
-        """Log in as often at a time, where that takes long, for the sends to come; how many connections that opened."""
+    def open_connections(self, count: int, folder: str, /) -> int:
+        """Log in as often at a time, where that takes long, for the sends to come; how many connections that opened.
+
+        The first of these sends go to `folder`.
+        """
 
     def settle(self) -> None:
         """Find out what sending and verifying need, before the first file is sent; many round trips on a long way."""

@@ -106,7 +106,10 @@ class Mover:
 
     def _config(self, size_bytes: int, streams: int) -> dict[str, Any]:
         # The one remote hash is ours, after the copy; rclone's own would read everything once more.
-        config: dict[str, Any] = {"IgnoreChecksum": True, "IgnoreTimes": True, "MultiThreadStreams": 1}
+        # Nor does it look what is there: that would be replaced whatever it is.
+        config: dict[str, Any] = {
+            "IgnoreChecksum": True, "IgnoreTimes": True, "NoCheckDest": True, "MultiThreadStreams": 1,
+        }  # fmt: skip
         if streams > 1 and size_bytes >= self.threshold_bytes:
             config |= {
                 "MultiThreadStreams": streams, "MultiThreadSet": True, "MultiThreadCutoff": f"{self.threshold_bytes}B",

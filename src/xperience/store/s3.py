@@ -51,7 +51,7 @@ class S3Store(Mover):
         self._bucket.ask("head_bucket")
         return 0.0
 
-    def open_connections(self, _count: int) -> int:
+    def open_connections(self, _count: int, _folder: str) -> int:
         """None: what needs no login is opened in no time."""
         return 0
 

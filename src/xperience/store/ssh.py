@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,20 +94,27 @@ class SshStore(Mover):
         self._login_seconds = time.monotonic() - started
         return self._login_seconds
 
-    def open_connections(self, count: int) -> int:
+    def open_connections(self, count: int, folder: str) -> int:
         """After `reach`: as many calls at a time, each on a connection of its own that rclone keeps.
 
         rclone makes a remote of each call that comes before the first login is done, and keeps one of them. On a short
         way the first call may be done before the last begins, and share its connection: those count that took a
-        login's time. What fails here a send will say.
+        login's time. The first call makes `folder`, five round trips for which the first sends would wait. What fails
+        here a send will say.
         """
 
-        def seconds_of_look(_: int) -> float:
+        def seconds_of_call(number: int) -> float:
             started = time.monotonic()
-            return time.monotonic() - started if self.free_bytes() is not None else 0.0
+            with suppress(RcError, XperienceError):
+                if number == 0:
+                    self.rc.call("operations/mkdir", fs=self.fs, remote=folder)
+                else:
+                    self.rc.call("operations/about", fs=self.fs)
+                return time.monotonic() - started
+            return 0.0
 
         with ThreadPoolExecutor(max(1, count)) as pool:
-            return sum(seconds > self._login_seconds / 2 for seconds in pool.map(seconds_of_look, range(count)))
+            return sum(seconds > self._login_seconds / 2 for seconds in pool.map(seconds_of_call, range(count)))
 
     def settle(self) -> None:
         """Find out how a remote hash is had: seconds on a long way."""

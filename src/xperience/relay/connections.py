@@ -47,7 +47,7 @@ def share(
         for_several = 2 * most
     for_several -= sum(streams for streams in in_use if streams > 1)
     started: list[tuple[LedgerFile, int]] = []
-    for file in several[:room]:
+    for file in several[: max(0, room)]:
         useful = useful_streams(file.size_bytes, rules)
         wanted = useful if len(sending) == 1 and not in_use else min(useful, most)
         streams = min(wanted, free, for_several)

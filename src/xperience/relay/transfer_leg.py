@@ -125,7 +125,8 @@ class TransferLeg:
         in_use = [streams // 2 if path in ending else streams for path, streams in self._streams.items() if streams]
         free = self.rules.connections - sum(in_use)
         if self.rules.logins_at_once is not None:
-            logging_in = sum(in_use) + self._occupied - self._logged_in  # below zero: so many are open and idle
+            # Below zero: so many are open and idle.
+            logging_in = sum(self._streams.values()) + self._occupied - self._logged_in
             free = min(free, self.rules.logins_at_once - logging_in)
         room = 2 * self.rules.connections - len(in_flight) - len(started)
         return started + share(sending, self.rules, in_use=in_use, free=free, room=room)

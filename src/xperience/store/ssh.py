@@ -90,9 +90,12 @@ class SshStore(Mover):
     def reach(self) -> float:
         """Make the data root, over the first connection."""
         started = time.monotonic()
-        self._call("operations/mkdir", fs=self.fs, remote="")
+        self._make_root()
         self._login_seconds = time.monotonic() - started
         return self._login_seconds
+
+    def _make_root(self) -> None:
+        self._call("operations/mkdir", fs=self.fs, remote="")
 
     def open_connections(self, count: int, folder: str) -> int:
         """After `reach`: as many calls at a time, each on a connection of its own that rclone keeps.
@@ -131,7 +134,7 @@ class SshStore(Mover):
             return self._hash_how
 
     def _probe(self) -> str:
-        self.reach()
+        self._make_root()
         name = probe_name()
         content = secrets.token_bytes(1000)
         expected = hashlib.sha256(content).hexdigest()

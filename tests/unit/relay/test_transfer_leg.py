@@ -65,6 +65,7 @@ def allot(tmp_path):
         pytest.param([1700], (4, 2), [], id="it waits"),
         pytest.param([1700], (4, 1), [(1700, 3)], id="until there is room for three quarters"),
         pytest.param([1700], (4, 4), [], id="nothing is free"),
+        pytest.param([88, 88, 5, 5], (0,) * 17, [], id="so many are hashed that none more is begun"),
     ],
 )
 def test_how_files_share_connections(allot, waiting, in_flight, expected):

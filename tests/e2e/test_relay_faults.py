@@ -184,12 +184,11 @@ def test_logins_stay_below_max_startups_however_many_connections_are_allowed(tmp
         StandinHub(tmp_path / "repository", "org/data", token="hf_standin_secret_0123456789") as hub,
         SshServer(tmp_path / "sshd", options=slow_login) as server,
     ):
-        job = Job(
-            tmp_path, hub, ssh_destination(server, "root"), ["--chunk-size-mib", "1", "--chunk-threshold-mib", "1"]
-        )
+        job = Job(tmp_path, hub, ssh_destination(server, "root"))
         job.select()
         job.run("--legs", "download", "--scratch-budget-gib", "1")  # so that all files wait at once
-        job.run("--legs", "transfer", "--chunk-parallel", "32", "--scratch-budget-gib", "1")
+        slow = ["--transfer-limit-mib", "4"]  # sends that are over before the next begin need no more connections
+        job.run("--legs", "transfer", "--chunk-parallel", "32", "--scratch-budget-gib", "1", *slow)
         job.check_whole()
         log = server.log.read_text()
     assert log.count("Accepted publickey") > 8

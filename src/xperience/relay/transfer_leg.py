@@ -2,9 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 
 from xperience.common.errors import BadDataError, StoppedError, TryAgainError, UnavailableError, XperienceError
 from xperience.hub.digests import digest_file
@@ -38,7 +37,7 @@ class TransferLeg:
         self._sent_bytes: dict[str, int] = {}
         self._flows_since: dict[str, float] = {}
         self._ending: set[str] = set()  # files whose last ranges are on their way
-        self._occupied = 0  # connections that ask for a hash: none of them can send
+        self._hashing: set[str] = set()  # files of which a hash is asked for, "" for the first: a connection each
         self._opening = False  # connections log in for the first sends, which would log in beside them
         self._logged_in = 0  # connections that are known to have worked at once; rclone keeps them
         self._idle_since: float | None = None
@@ -88,18 +87,11 @@ class TransferLeg:
 
     def _settle(self) -> None:
         """See to the first hash while the first file is sent."""
-        with self._occupying():
-            self.store.settle()
-
-    @contextmanager
-    def _occupying(self) -> Iterator[None]:
-        with self._news:
-            self._occupied += 1
+        self._hashing.add("")
         try:
-            yield
+            self.store.settle()
         finally:
-            with self._news:
-                self._occupied -= 1
+            self._hashing.discard("")
 
     def _finished(self) -> bool:
         totals = self.ledger.totals()
@@ -126,7 +118,7 @@ class TransferLeg:
         free = self.rules.connections - sum(in_use)
         if self.rules.logins_at_once is not None:
             # Below zero: so many are open and idle.
-            logging_in = sum(self._streams.values()) + self._occupied - self._logged_in
+            logging_in = sum(self._streams.values()) + len(self._hashing) - self._logged_in
             free = min(free, self.rules.logins_at_once - logging_in)
         room = 2 * self.rules.connections - len(in_flight) - len(started)
         return started + share(sending, self.rules, in_use=in_use, free=free, room=room)
@@ -244,6 +236,7 @@ class TransferLeg:
         self._forget_flow(file.path)
         if phase is Phase.FINISHED:
             self.ledger.set(file.path, State.SENT)
+            self._hashing.add(file.path)  # before its connections count as free: it needs one of them
             self._streams[file.path] = 0
             self.wake()
             self.events.add("sent", path=file.path)
@@ -298,8 +291,11 @@ class TransferLeg:
         self._flows_since.pop(path, None)
 
     def _verify(self, file: LedgerFile) -> None:
-        with self._occupying():
+        self._hashing.add(file.path)
+        try:
             verified = self._ask_hash(file)
+        finally:
+            self._hashing.discard(file.path)
         if verified is None:
             raise _Mismatch
         self._commit(file, verified)

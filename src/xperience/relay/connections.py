@@ -38,8 +38,9 @@ def share(
     files of one connection wait, a quarter of all is theirs: round trips have most of their time, in which the others
     keep the link full.
     """
-    several = [file for file in sending if useful_streams(file.size_bytes, rules) > 1]
-    single = [file for file in sending if useful_streams(file.size_bytes, rules) == 1]
+    with_useful = [(file, useful_streams(file.size_bytes, rules)) for file in sending]
+    several = [(file, useful) for file, useful in with_useful if useful > 1]
+    single = [file for file, useful in with_useful if useful == 1]
     most = max(1, rules.connections // 2)
     for_several = rules.connections
     if single:
@@ -47,8 +48,7 @@ def share(
         for_several = 2 * most
     for_several -= sum(streams for streams in in_use if streams > 1)
     started: list[tuple[LedgerFile, int]] = []
-    for file in several[: max(0, room)]:
-        useful = useful_streams(file.size_bytes, rules)
+    for file, useful in several[: max(0, room)]:
         wanted = useful if len(sending) == 1 and not in_use else min(useful, most)
         streams = min(wanted, free, for_several)
         if streams <= 0 or (streams < ENOUGH_SHARE * wanted and (in_use or started)):

@@ -108,11 +108,11 @@ class SshStore(Mover):
 
         def seconds_of_call(number: int) -> float:
             started = time.monotonic()
-            with suppress(RcError, XperienceError):
+            with suppress(XperienceError):
                 if number == 0:
-                    self.rc.call("operations/mkdir", fs=self.fs, remote=folder)
+                    self._call("operations/mkdir", fs=self.fs, remote=folder)
                 else:
-                    self.rc.call("operations/about", fs=self.fs)
+                    self._call("operations/about", fs=self.fs)
                 return time.monotonic() - started
             return 0.0
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from long_way import long_way
 
 from xperience.common.identity import FileIdentity
 from xperience.common.transfer import MANIFEST_NAME
@@ -89,10 +90,14 @@ class Destination:
         return [upload["Key"] for upload in found.get("Uploads", [])]
 
 
-def ssh_destination(server: SshServer, name: str) -> Destination:
+def ssh_destination(server: SshServer, name: str, *, port: int | None = None) -> Destination:
     root = server.root / name
+    if port is not None:
+        known = server.known_hosts.read_text()
+        server.known_hosts.write_text(known + known.splitlines()[0].replace(f":{server.port} ", f":{port} ") + "\n")
     flags = [
-        "--transfer-host", server.host, "--transfer-root", str(root), "--ssh-key", str(server.key),
+        "--transfer-host", server.host.replace(f":{server.port}", f":{port or server.port}"),
+        "--transfer-root", str(root), "--ssh-key", str(server.key),
         "--known-hosts", str(server.known_hosts),
     ]  # fmt: skip
     return Destination("ssh", flags, {}, root=root)
@@ -106,12 +111,18 @@ def s3_destination(server: S3Server, name: str) -> Destination:
 
 
 @pytest.fixture
-def destination(request, tmp_path) -> Destination:
-    """Parametrise with ssh or s3."""
+def destination(request, tmp_path) -> Iterator[Destination]:
+    """Parametrise with ssh, s3 or distant ssh, where a round trip takes 200 ms."""
     name = f"{tmp_path.parent.name}-{tmp_path.name}"
-    if getattr(request, "param", "ssh") == "ssh":
-        return ssh_destination(request.getfixturevalue("sshd"), name)
-    return s3_destination(request.getfixturevalue("s3"), name)
+    kind = getattr(request, "param", "ssh")
+    if kind == "ssh":
+        yield ssh_destination(request.getfixturevalue("sshd"), name)
+    elif kind == "s3":
+        yield s3_destination(request.getfixturevalue("s3"), name)
+    else:
+        sshd = request.getfixturevalue("sshd")
+        with long_way(sshd.port, 0.1) as port:
+            yield ssh_destination(sshd, name, port=port)
 
 
 BOTH_STORES = pytest.mark.parametrize("destination", ["ssh", "s3"], indirect=True)

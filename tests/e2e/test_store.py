@@ -128,7 +128,7 @@ def test_a_stopped_group_runs_no_more_and_leaves_nothing_under_the_final_name(op
     assert "f" not in destination.all_content()
 
 
-@pytest.mark.parametrize("destination", ["ssh"], indirect=True)
+@pytest.mark.parametrize("destination", ["distant ssh"], indirect=True)
 def test_a_send_uses_the_connections_that_were_opened_for_it(opened, destination, sshd):
     store, send = opened
     closed = sshd.log.read_text().count("Accepted publickey")

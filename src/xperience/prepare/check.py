@@ -14,7 +14,7 @@ from xperience.common.settings.prepare import PrepareCheckSettings
 from xperience.common.shards import Shard
 from xperience.common.verdicts import CheckView
 from xperience.prepare.facts import Facts
-from xperience.prepare.staged import StagedEpisode, StagedFile, hash_file, read_data_root
+from xperience.prepare.staged import StagedEpisode, StagedFile, hash_file, read_staged
 from xperience.prepare.usable import PURPOSES, EpisodeFacts, Purpose, Rules, Verdict, purposes_of, verdict
 from xperience.prepare.workers import Look, Workers
 
@@ -87,7 +87,7 @@ def check(
     """
     purposes, rules = purposes_of(settings.purposes), Rules(least_valid_share=settings.least_valid_share)
     root = settings.data_root.expanduser()
-    found = read_data_root(root, settings.transfer_manifest)
+    found = read_staged(root, settings.transfer_manifest)
     if not found.episodes and not found.others:
         raise BadDataError("no episode", where=str(root), why="no folder in it holds a training file")
     episodes = shard.of(found.episodes)

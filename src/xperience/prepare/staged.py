@@ -35,7 +35,7 @@ class StagedEpisode:
 
 
 @dataclass(frozen=True, slots=True)
-class DataRoot:
+class Staged:
     """Episodes by path; `others` are files of the manifest that belong to none."""
 
     episodes: tuple[StagedEpisode, ...]
@@ -44,7 +44,7 @@ class DataRoot:
     why_no_manifest: str
 
 
-def read_data_root(folder: Path, manifest_path: Path | None) -> DataRoot:
+def read_staged(folder: Path, manifest_path: Path | None) -> Staged:
     """Episodes by the manifest, else by the folders that are there; UsageError where there is no such folder."""
     if not folder.is_dir():
         raise UsageError("no data root", where=str(folder), fix="Give --data-root.")
@@ -57,7 +57,7 @@ def read_data_root(folder: Path, manifest_path: Path | None) -> DataRoot:
             for path in folders_of(folder)
             for name in TRAINING_FILES
         ]
-        return DataRoot(_episodes(folder, found), (), None, f"no {MANIFEST_NAME} in the data root")
+        return Staged(_episodes(folder, found), (), None, f"no {MANIFEST_NAME} in the data root")
     manifest = TransferManifest.read(place)
     files = [StagedFile(file.path, file.size_bytes, file.sha256) for file in manifest.files]
     for file in files:
@@ -67,7 +67,7 @@ def read_data_root(folder: Path, manifest_path: Path | None) -> DataRoot:
     of_episodes = {str(PurePosixPath(file.path).parent) for file in files if is_training_file(file.path)}
     mine = [file for file in files if str(PurePosixPath(file.path).parent) in of_episodes]
     others = tuple(file for file in files if str(PurePosixPath(file.path).parent) not in of_episodes)
-    return DataRoot(_episodes(folder, mine), others, manifest, "")
+    return Staged(_episodes(folder, mine), others, manifest, "")
 
 
 def is_training_file(path: str) -> bool:

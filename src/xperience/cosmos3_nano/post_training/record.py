@@ -7,6 +7,7 @@ from pydantic import Field
 
 from xperience.common.errors import BadDataError, RefusedError
 from xperience.common.evidence import Evidence, Part, artefact_in
+from xperience.common.files import locked
 from xperience.common.settings.cosmos3_nano import Cosmos3NanoTrainSettings
 from xperience.cosmos3_nano.compatibility.record import CompatibilityRecord
 from xperience.cosmos3_nano.post_training.grid import Compared, Control
@@ -100,18 +101,19 @@ def start_of(settings: Cosmos3NanoTrainSettings) -> Start:
 def write_record(evidence: Path, start: Start, name: PartName, run: PartRun) -> PostTrainingRecord:
     """Write it with this part; the other part stays where it started from the same."""
     place = evidence / RECORD
-    parts: dict[PartName, PartRun] = {}
-    if place.is_file():
-        old = PostTrainingRecord.read(place)
-        if (old.inputs, old.model_sha256) == (start.inputs, start.model_sha256):
-            parts = dict(old.parts)
-    parts[name] = run
-    parts = dict(sorted(parts.items()))
-    record = PostTrainingRecord(
-        inputs=start.inputs, model=start.model, model_sha256=start.model_sha256, parts=parts,
-        metrics={name: _figures(name, part) for name, part in parts.items()},
-    )  # fmt: skip
-    record.write(place)
+    with locked(place):  # both parts may end at once
+        parts: dict[PartName, PartRun] = {}
+        if place.is_file():
+            old = PostTrainingRecord.read(place)
+            if (old.inputs, old.model_sha256) == (start.inputs, start.model_sha256):
+                parts = dict(old.parts)
+        parts[name] = run
+        parts = dict(sorted(parts.items()))
+        record = PostTrainingRecord(
+            inputs=start.inputs, model=start.model, model_sha256=start.model_sha256, parts=parts,
+            metrics={name: _figures(name, part) for name, part in parts.items()},
+        )  # fmt: skip
+        record.write(place)
     return record
 
 

@@ -22,6 +22,12 @@ from xperience.standin.servers import S3Server, SshServer
 
 KILL_AT = Path(__file__).parent / "kill_at.py"
 TOKEN = "hf_standin_secret_0123456789"
+LONGEST = ("test_soak.py", "test_prepare_walk.py", "test_relay_faults.py", "test_prepare_chain.py")
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """The longest files first: begun last, one alone would keep the others waiting."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ def long_way(port: int, seconds: float) -> Iterator[int]:
 
     async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", port)
-        with suppress(OSError):
+        with suppress(OSError, asyncio.CancelledError):
             await asyncio.gather(_carry(reader, back, seconds), _carry(there, writer, seconds))
 
     async def serve() -> None:

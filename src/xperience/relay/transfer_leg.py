@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from xperience.common.errors import BadDataError, StoppedError, TryAgainError, UnavailableError, XperienceError
 from xperience.hub.digests import digest_file
 from xperience.relay import locks
-from xperience.relay.connections import TransferRules, share
+from xperience.relay.connections import TransferRules, share, useful_streams
 from xperience.relay.events import Events
 from xperience.relay.ledger import ARRIVED, Ledger, LedgerFile, State
 from xperience.relay.progress import Progress
@@ -18,7 +18,6 @@ from xperience.store.base import Expected, JobId, Phase, Store, Verified
 WAITING = (State.DOWNLOADED, State.SENDING, State.SENT)
 POLL_SECONDS = (0.05, 0.5)  # of a job: short for short ones, at most this for long ones
 LISTING_FIRST_SECONDS = 0.1  # it has the first connection then, and need not log in
-LOGIN_MARGIN = 1.2
 POLL_SHARE = 0.1  # of the time that a job, or before it a login, has taken: a look takes milliseconds of a core
 
 
@@ -35,28 +34,31 @@ class TransferLeg:
         self._news = threading.Condition()
         self._streams: dict[str, int] = {}
         self._sent_bytes: dict[str, int] = {}
-        self._flows_since: dict[str, float] = {}
         self._ending: set[str] = set()  # files whose last ranges are on their way
-        self._hashing: set[str] = set()  # files of which a hash is asked for, "" for the first: a connection each
-        self._opening = False  # connections log in for the first sends, which would log in beside them
-        self._logged_in = 0  # connections that are known to have worked at once; rclone keeps them
+        self._open: int | None = None  # connections so far, while they log in for the first sends; None: let them
         self._idle_since: float | None = None
 
-    def reach(self) -> None:
-        """Log in, and then, beside whatever comes next, as often more as the store's sshd takes at a time."""
-        self.login_seconds = self.store.reach()
-        if self.rules.logins_at_once is not None:
-            self._opening = True
-            more = min(self.rules.connections, self.rules.logins_at_once) - 1
-            first = self.ledger.first(State.DOWNLOADED) or self.ledger.first(State.PLANNED)
-            folder = first.path.rpartition("/")[0] if first else ""
+    def reach(self, *, sharers: int = 1) -> None:
+        """Log in, and then, beside whatever comes next, for the other connections that the waiting files can use."""
+        self.login_seconds = self.store.reach(sharers)
+        waiting = self.ledger.files(State.DOWNLOADED, State.DOWNLOADING, State.PLANNED)
+        if waiting and self.store.logs_in:
+            wanted = sum(useful_streams(file.size_bytes, self.rules) for file in waiting)
+            more = min(self.rules.connections, wanted) - 1
+            folder = waiting[0].path.rpartition("/")[0]
+            self._open = 1
             threading.Thread(target=self._open_connections, args=(more, folder), name="logins", daemon=True).start()
 
     def _open_connections(self, more: int, folder: str) -> None:
         self.stop.wait(LISTING_FIRST_SECONDS)
-        opened = 1 + self.store.open_connections(more, folder)
+        self.store.open_connections(more, folder, self._opened)
         with self._news:
-            self._opening, self._logged_in = False, opened
+            self._open = None
+            self._news.notify_all()
+
+    def _opened(self) -> None:
+        with self._news:
+            self._open = (self._open or 0) + 1
             self._news.notify_all()
 
     def wake(self) -> None:
@@ -69,29 +71,23 @@ class TransferLeg:
         running: dict[Future[None], str] = {}
         with ThreadPoolExecutor(2 * self.rules.connections + 1, thread_name_prefix="transfer") as pool:
             try:
-                running[pool.submit(self._settle)] = ""
+                running[pool.submit(self.store.settle)] = ""  # the first hash, while the first file is sent
                 while not self.stop.is_set() and not self._finished():
                     in_flight = set(running.values())
                     for file, streams in self._allot(in_flight):
                         self._streams[file.path] = streams
-                        running[pool.submit(self._carry, file.path)] = file.path
+                        future = pool.submit(self._carry, file.path)
+                        future.add_done_callback(lambda _: self.wake())
+                        running[future] = file.path
                     with self._news:
                         self._news.wait(0.2)
-                    for future in [future for future in running if future.done()]:
-                        self._streams.pop(running.pop(future), None)
-                        future.result()
+                    for ended in [future for future in running if future.done()]:
+                        self._streams.pop(running.pop(ended), None)
+                        ended.result()
             finally:
                 # An error of one file ends the others too: the pool's threads look at `stop`.
                 if not self._finished():
                     self.stop.set()
-
-    def _settle(self) -> None:
-        """See to the first hash while the first file is sent."""
-        self._hashing.add("")
-        try:
-            self.store.settle()
-        finally:
-            self._hashing.discard("")
 
     def _finished(self) -> bool:
         totals = self.ledger.totals()
@@ -102,26 +98,22 @@ class TransferLeg:
     def _allot(self, in_flight: set[str]) -> list[tuple[LedgerFile, int]]:
         """Which files start now, and with how many connections.
 
-        Those that wait for no connection (sent, verified) start at once. Connections beyond those that have worked
-        before have to log in: there are never more of them at a time than the store's sshd takes. A file that ends
-        counts with half of its own: they come free one by one, and the next file's first bytes are round trips away.
+        Those that wait for no connection (sent, verified) start at once. While connections log in, those that are there
+        serve, but for one for the first hash: a send that finds none waits behind all logins. A file that ends counts
+        with half of its own: they come free one by one, and the next file's first bytes are round trips away.
         """
         states = (*WAITING, State.VERIFIED) if self.rules.delete else WAITING
         ready = [file for file in self.ledger.files(*states) if file.path not in in_flight]
         self._check_that_somebody_downloads(bool(ready or in_flight))
         started = [(file, 0) for file in ready if file.state in (State.SENT, State.VERIFIED)]
-        if self._opening:
-            return started
         sending = [file for file in ready if file.state in (State.DOWNLOADED, State.SENDING)]
-        ending = self._ending & self._note_logins()
-        in_use = [streams // 2 if path in ending else streams for path, streams in self._streams.items() if streams]
-        free = self.rules.connections - sum(in_use)
-        if self.rules.logins_at_once is not None:
-            # Below zero: so many are open and idle.
-            logging_in = sum(self._streams.values()) + len(self._hashing) - self._logged_in
-            free = min(free, self.rules.logins_at_once - logging_in)
+        in_use = [n // 2 if path in self._ending else n for path, n in self._streams.items() if n]
+        opened = self._open
+        free = (self.rules.connections if opened is None else opened - 1) - sum(in_use)
         room = 2 * self.rules.connections - len(in_flight) - len(started)
-        return started + share(sending, self.rules, in_use=in_use, free=free, room=room)
+        return started + share(
+            sending, self.rules, in_use=in_use, free=free, room=room, more_to_come=opened is not None
+        )
 
     def _check_that_somebody_downloads(self, busy: bool) -> None:
         if self.rules.alone_wait_seconds is None:
@@ -163,7 +155,6 @@ class TransferLeg:
     def _again(self, path: str, reason: str, error: XperienceError, tries: int) -> None:
         if tries > self.rules.retries:
             raise error
-        self._logged_in = 0  # they may be gone
         self.progress.transfer.retry(reason)
         self.events.add("transfer_retried", path=path, reason=reason, why=str(error), tries=tries)
         self.stop.wait(min(30.0, 0.2 * 2**tries))
@@ -230,13 +221,9 @@ class TransferLeg:
         phase = self._follow(file, job) if job else Phase.UNKNOWN
         if phase is Phase.RUNNING:
             return  # stop was set
-        if phase is Phase.FINISHED:
-            self._flows_since[file.path] = 0.0
-            self._note_logins()
         self._forget_flow(file.path)
         if phase is Phase.FINISHED:
             self.ledger.set(file.path, State.SENT)
-            self._hashing.add(file.path)  # before its connections count as free: it needs one of them
             self._streams[file.path] = 0
             self.wake()
             self.events.add("sent", path=file.path)
@@ -259,7 +246,6 @@ class TransferLeg:
             new = sent_bytes - self._sent_bytes.get(file.path, 0)
             if new > 0:
                 self._sent_bytes[file.path] = sent_bytes
-                self._flows_since.setdefault(file.path, time.monotonic())
                 self.progress.transfer.add(new)
                 if sent_bytes >= file.size_bytes and self._streams.get(file.path, 0) > 1:
                     self._ending.add(file.path)
@@ -275,27 +261,12 @@ class TransferLeg:
             if self.stop.wait(min(most, max(POLL_SECONDS[0], POLL_SHARE * so_far))):
                 return Phase.RUNNING
 
-    def _note_logins(self) -> set[str]:
-        """Files whose connections have logged in: as the first bytes flow they begin to, if not before, and each has
-        somewhat more than the time that the store's own first login took."""
-        before = time.monotonic() - LOGIN_MARGIN * self.login_seconds
-        with self._news:
-            flowing = {path for path, since in list(self._flows_since.items()) if since < before}
-            working = sum(streams for path, streams in list(self._streams.items()) if path in flowing)
-            self._logged_in = max(self._logged_in, working)
-        return flowing
-
     def _forget_flow(self, path: str) -> None:
         self._sent_bytes.pop(path, None)
         self._ending.discard(path)
-        self._flows_since.pop(path, None)
 
     def _verify(self, file: LedgerFile) -> None:
-        self._hashing.add(file.path)
-        try:
-            verified = self._ask_hash(file)
-        finally:
-            self._hashing.discard(file.path)
+        verified = self._ask_hash(file)
         if verified is None:
             raise _Mismatch
         self._commit(file, verified)

@@ -1,6 +1,6 @@
 """What the relay needs of a destination, whichever it is."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -62,17 +62,20 @@ class Store(Protocol):
 
     kind: str
     target: str  # for people and manifests; holds no secret
-    logins_at_once: int | None  # more of them are dropped by the server; None: any number
+    logs_in: bool  # whether a new connection costs a login
     part_bytes: int | None  # size of a multipart upload's parts; None where there are none
 
     def part_bytes_of(self, size_bytes: int, /) -> int | None:
         """Size of the parts in which such an object is put: of all of it where it is put whole; None as above."""
 
-    def reach(self) -> float:
-        """Log in, before anything else; how many seconds that took. Raises what would stop a run."""
+    def reach(self, sharers: int = 1) -> float:
+        """Log in, before anything else; how many seconds that took. Raises what would stop a run.
 
-    def open_connections(self, count: int, folder: str, /) -> int:
-        """Log in as often at a time, where that takes long, for the sends to come; how many connections that opened.
+        `sharers`: how many relays begin together, and share what the store takes of logins at a time.
+        """
+
+    def open_connections(self, count: int, folder: str, opened: Callable[[], None], /) -> None:
+        """Log in as often, where that takes long, for the sends to come; `opened` is called as each is there.
 
         The first of these sends go to `folder`.
         """

@@ -49,7 +49,7 @@ class Mover:
     """Sends, lists, deletes through rclone; subclasses add what proves the bytes."""
 
     kind = ""
-    logins_at_once: int | None = None
+    logs_in = False
     part_bytes: int | None = None
 
     def __init__(self, rc: Rc, fs: str, target: str, scratch: Path, *, threshold_bytes: int, chunk_bytes: int) -> None:
@@ -169,13 +169,14 @@ class Mover:
     def hash_of(self, path: str, *, download: bool) -> str | None:
         """sha256 that the store computes, or, by `download`, of bytes read back; None where the file is missing."""
         try:
-            found = self.rc.call(
-                "operations/hashsumfile", fs=self.fs, remote=path, hashType="sha256", download=download
-            )
+            return self._hashsum(self.fs, path, download=download)
         except RcError as error:
             if is_missing(error):
                 return None
             raise self.error_of(str(error), path) from error
+
+    def _hashsum(self, fs: str, path: str, *, download: bool) -> str:
+        found = self.rc.call("operations/hashsumfile", fs=fs, remote=path, hashType="sha256", download=download)
         return str(found["hash"])
 
     def delete(self, path: str) -> None:

@@ -17,6 +17,7 @@ class Rc:
 
     def __init__(self, socket: Path, *, timeout_seconds: float = 3600.0) -> None:
         self.socket = socket
+        self.config: dict[str, Any] = {}  # rclone's options for every call, where the call says none of its own
         # The answer to a hash or a small copy comes when it is done; a dead rclone closes the connection at once.
         self._client = httpx2.Client(
             transport=httpx2.HTTPTransport(uds=str(socket), limits=httpx2.Limits(max_connections=64)),
@@ -25,6 +26,8 @@ class Rc:
 
     def call(self, method: str, /, **parameters: Any) -> dict[str, Any]:
         """One call; RcError with rclone's text, UnavailableError where rclone does not answer."""
+        if self.config:
+            parameters["_config"] = self.config | parameters.get("_config", {})
         try:
             answer = self._client.post(f"http://rclone/{method}", json=parameters)
             document: dict[str, Any] = answer.json()

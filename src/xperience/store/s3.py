@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import secrets
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +46,13 @@ class S3Store(Mover):
         self.part_bytes = part_bytes
         self._bucket = S3Bucket(target)
 
-    def reach(self) -> float:
+    def reach(self, _sharers: int = 1) -> float:
         """Bucket and credentials."""
         self._bucket.ask("head_bucket")
         return 0.0
 
-    def open_connections(self, _count: int, _folder: str) -> int:
+    def open_connections(self, _count: int, _folder: str, _opened: Callable[[], None]) -> None:
         """None: what needs no login is opened in no time."""
-        return 0
 
     def settle(self) -> None:
         """Nothing: an ETag says by itself what it is."""

@@ -5,11 +5,12 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from xperience.common.checks import Check
 from xperience.common.errors import BadDataError, NoSpaceError, UsageError, XperienceError
@@ -24,6 +25,8 @@ HASH_COMMANDS = ("openssl dgst -sha256 -r", "sha256sum")
 READ_BACK = "read-back"
 LEAST_FREE_BYTES = 64 << 20
 DROPPED_AGAIN_SECONDS = (1.0, 2.0, 4.0)
+MANY_STREAMS = 8  # of a file, whose ranges are shorter: the last ones end one by one, and seconds apart on a long way
+LOGINS_AT_ONCE = 8  # sshd's default MaxStartups drops some from the tenth unauthenticated connection on
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class SshStore(Mover):
     """A folder on an SSH host. `hash_how` is found once, by a probe file: openssl, sha256sum, or reading back."""
 
     kind = "ssh"
-    logins_at_once: int | None = 8  # sshd's default MaxStartups drops some from the tenth unauthenticated connection on
+    logs_in = True
 
     def __init__(
         self, rc: Rc, remote: str, target: SshTarget, scratch: Path, *, threshold_bytes: int, chunk_bytes: int,
@@ -78,8 +81,12 @@ class SshStore(Mover):
         super().__init__(rc, fs, str(target), scratch, threshold_bytes=threshold_bytes, chunk_bytes=chunk_bytes)
         self._remote, self._root, self._chunked = remote.rstrip(":"), target.root, chunked
         self._hash_how: str | None = None
-        self._login_seconds = 0.0
         self._settling = threading.Lock()
+        self._limit_logins(1)
+
+    def _limit_logins(self, sharers: int) -> None:
+        # For rclone's remote, which is made by the first call that names it: its pacer serves nothing but logins.
+        self.rc.config = {"MaxConnections": max(1, LOGINS_AT_ONCE // sharers)}
 
     def start_send(self, local_root: Path, path: str, *, size_bytes: int, streams: int, group: str) -> JobId:
         """As the mover's; one stream where this rclone cannot do several."""
@@ -87,37 +94,44 @@ class SshStore(Mover):
             local_root, path, size_bytes=size_bytes, streams=streams if self._chunked else 1, group=group
         )
 
-    def reach(self) -> float:
-        """Make the data root, over the first connection."""
+    def _config(self, size_bytes: int, streams: int) -> dict[str, Any]:
+        config = super()._config(size_bytes, streams)
+        if streams >= MANY_STREAMS:
+            config["MultiThreadChunkSize"] = f"{self.chunk_bytes // 2}B"
+        return config
+
+    def reach(self, sharers: int = 1) -> float:
+        """Log in and no more: `fsinfo` asks the server for nothing."""
+        self._limit_logins(sharers)
         started = time.monotonic()
-        self._make_root()
-        self._login_seconds = time.monotonic() - started
-        return self._login_seconds
+        self._call("operations/fsinfo", fs=self.fs)
+        return time.monotonic() - started
 
     def _make_root(self) -> None:
         self._call("operations/mkdir", fs=self.fs, remote="")
 
-    def open_connections(self, count: int, folder: str) -> int:
-        """After `reach`: as many calls at a time, each on a connection of its own that rclone keeps.
+    def open_connections(self, count: int, folder: str, opened: Callable[[], None]) -> None:
+        """After `reach`: as many calls, each on a connection of its own that rclone keeps.
 
         rclone makes a remote of each call that comes before the first login is done, and keeps one of them. On a short
-        way the first call may be done before the last begins, and share its connection: those count that took a
-        login's time. The first call makes `folder`, five round trips for which the first sends would wait. What fails
-        here a send will say.
+        way the first call may be done before the last begins, and share its connection. The first call makes `folder`,
+        five round trips for which the first sends would wait. What fails here a send will say.
         """
 
-        def seconds_of_call(number: int) -> float:
-            started = time.monotonic()
+        def call(number: int) -> None:
             with suppress(XperienceError):
                 if number == 0:
                     self._call("operations/mkdir", fs=self.fs, remote=folder)
                 else:
                     self._call("operations/about", fs=self.fs)
-                return time.monotonic() - started
-            return 0.0
+                opened()
 
-        with ThreadPoolExecutor(max(1, count)) as pool:
-            return sum(seconds > self._login_seconds / 2 for seconds in pool.map(seconds_of_call, range(count)))
+        # Not a pool, whose threads a process that ends would wait for, and with them for a host that does not answer.
+        threads = [threading.Thread(target=call, args=(number,), daemon=True) for number in range(count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     def settle(self) -> None:
         """Find out how a remote hash is had: seconds on a long way."""
@@ -161,15 +175,12 @@ class SshStore(Mover):
         """Asked again where a login was dropped, as sshd does when several relays begin: no fault of the command."""
         for seconds in DROPPED_AGAIN_SECONDS:
             try:
-                return self._hash_by(fs, name)
+                return self._hashsum(fs, name, download=False)
             except RcError as error:
                 if "connect ssh" not in str(error).lower():
                     raise
                 time.sleep(seconds)
-        return self._hash_by(fs, name)
-
-    def _hash_by(self, fs: str, name: str) -> str:
-        return str(self.rc.call("operations/hashsumfile", fs=fs, remote=name, hashType="sha256")["hash"])
+        return self._hashsum(fs, name, download=False)
 
     def _arrived(self, path: str, content: bytes) -> bool:
         """By the store's hash, half of the round trips of reading it back."""

@@ -19,7 +19,8 @@ socket buffers, one machine. The share is that of iperf3 with 8 streams, measure
 download first and send then; what they keep on purpose is deleted as their last step. *1 GiB*: the way was slower than
 15 MB/s and carried no more than that. The relay has scratch for one batch (4.2 GiB), which both episodes are; its
 transfer leg counts from the first file that could be sent. Hub, relay, link and store share the cores: while the hub
-serves and the relay hashes, less is left for sending. Compare cells of one make of processor.
+serves (with the lowest priority, since it stands for another machine) and the relay hashes, less is left for sending.
+Compare cells of one make of processor.
 """
 LEAST_LEG, LEAST_WHOLE = 0.90, 0.85  # of iperf3
 COLUMNS = (

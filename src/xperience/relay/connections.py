@@ -26,7 +26,7 @@ class TransferRules:
 
 def share(
     sending: Sequence[LedgerFile], rules: TransferRules, *, in_use: Sequence[int], free: int, room: int,
-    more_to_come: bool = False,
+    more_to_come: bool,
 ) -> list[tuple[LedgerFile, int]]:  # fmt: skip
     """Which files start now, and with how many of the `free` connections; at most `room` files.
 

@@ -1,7 +1,7 @@
 """A run: plan into the ledger, both legs side by side, the manifest last, and a summary however it ends."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from xperience.hub.client import Hub
 from xperience.relay.connections import TransferRules
 from xperience.relay.download_leg import DownloadLeg, DownloadRules
 from xperience.relay.events import Events
-from xperience.relay.ledger import ARRIVED, Ledger, State
+from xperience.relay.ledger import ARRIVED, Ledger, LedgerFile, State
 from xperience.relay.locks import hold_leg, is_held
 from xperience.relay.manifest import TransferManifestPart, merge, part_name, transferred
 from xperience.relay.opening import save_settings
@@ -128,9 +128,12 @@ class Relay:
             stop=self.stop, on_released=self._on_released,
         )  # fmt: skip
         if "transfer" in self.legs:
+            # Nobody sends these now.
+            waiting = self.ledger.files(State.PLANNED, State.DOWNLOADING, State.DOWNLOADED)
             # Relays that share a selection share the store's sshd, and begin together.
-            self.transfer.reach(sharers=self.shard.count)
-            self._look_at_store(asked_to_stop)
+            self.transfer.reach(waiting, sharers=self.shard.count)
+            if waiting:
+                self._look_at_store(waiting, asked_to_stop)
         self.download = DownloadLeg(
             self.hub, self.ledger, self.budget, self.events, self.progress, self._download_rules(),
             stop=self.stop, on_downloaded=self._on_downloaded,
@@ -141,14 +144,11 @@ class Relay:
             if deleted:
                 self.events.add("orphans_deleted", files=deleted, freed_bytes=freed_bytes)
 
-    def _look_at_store(self, asked_to_stop: threading.Event) -> None:
-        """Of files that nobody sends now: delete what killed sends left; take those that are there whole.
+    def _look_at_store(self, waiting: Sequence[LedgerFile], asked_to_stop: threading.Event) -> None:
+        """Of these files: delete what killed sends left; take those that are there whole.
 
         A lost ledger, another cut into shards, files that somebody else brought: none of them moves again.
         """
-        waiting = self.ledger.files(State.PLANNED, State.DOWNLOADING, State.DOWNLOADED)
-        if not waiting:
-            return
         listing = self.store.listing()
         self.store.clean_leftovers([file.path for file in waiting], listing)
         if "download" in self.legs or not is_held(self.scratch.root, "download"):

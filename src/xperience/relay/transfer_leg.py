@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from xperience.common.errors import BadDataError, StoppedError, TryAgainError, UnavailableError, XperienceError
@@ -38,10 +38,9 @@ class TransferLeg:
         self._open: int | None = None  # connections so far, while they log in for the first sends; None: let them
         self._idle_since: float | None = None
 
-    def reach(self, *, sharers: int = 1) -> None:
+    def reach(self, waiting: Sequence[LedgerFile], *, sharers: int) -> None:
         """Log in, and then, beside whatever comes next, for the other connections that the waiting files can use."""
         self.login_seconds = self.store.reach(sharers)
-        waiting = self.ledger.files(State.DOWNLOADED, State.DOWNLOADING, State.PLANNED)
         if waiting and self.store.logs_in:
             wanted = sum(useful_streams(file.size_bytes, self.rules) for file in waiting)
             more = min(self.rules.connections, wanted) - 1
@@ -52,9 +51,8 @@ class TransferLeg:
     def _open_connections(self, more: int, folder: str) -> None:
         self.stop.wait(LISTING_FIRST_SECONDS)
         self.store.open_connections(more, folder, self._opened)
-        with self._news:
-            self._open = None
-            self._news.notify_all()
+        self._open = None
+        self.wake()
 
     def _opened(self) -> None:
         with self._news:
@@ -62,7 +60,7 @@ class TransferLeg:
             self._news.notify_all()
 
     def wake(self) -> None:
-        """A file was downloaded, or a connection came free."""
+        """A file was downloaded or has ended, or connections came free or are all there."""
         with self._news:
             self._news.notify_all()
 

@@ -107,9 +107,6 @@ class SshStore(Mover):
         self._call("operations/fsinfo", fs=self.fs)
         return time.monotonic() - started
 
-    def _make_root(self) -> None:
-        self._call("operations/mkdir", fs=self.fs, remote="")
-
     def open_connections(self, count: int, folder: str, opened: Callable[[], None]) -> None:
         """After `reach`: as many calls, each on a connection of its own that rclone keeps.
 
@@ -148,7 +145,7 @@ class SshStore(Mover):
             return self._hash_how
 
     def _probe(self) -> str:
-        self._make_root()
+        self._call("operations/mkdir", fs=self.fs, remote="")
         name = probe_name()
         content = secrets.token_bytes(1000)
         expected = hashlib.sha256(content).hexdigest()

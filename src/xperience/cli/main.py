@@ -105,7 +105,7 @@ def main() -> None:
         )
     except XperienceError as error:
         sys.exit(report(error))
-    except OSError as error:
+    except Exception as error:
         named = error_of_disk(error)
         if named is None:
             raise

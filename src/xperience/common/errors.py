@@ -1,7 +1,12 @@
 """Exit codes (sysexits) and the exceptions that carry them; `cli` turns them into one line on stderr."""
 
 import errno
+import os
+import re
 from enum import IntEnum
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # how Rust's libraries, safetensors among them, print an errno
 
 
 class ExitCode(IntEnum):
@@ -81,11 +86,27 @@ class StoppedError(XperienceError):
     exit_code = ExitCode.STOPPED
 
 
-def error_of_disk(error: OSError) -> XperienceError | None:
+def full_disk_behind(error: BaseException) -> OSError | None:
+    """The full disk that led to an error, as an OSError of its own; libraries raise other errors above it."""
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, OSError):
+            number, where = at.errno, at.filename
+        else:
+            told = RUST_ERROR.search(str(at))
+            number, where = int(told[1]) if told else None, None
+        if number in FULL:
+            return OSError(number, os.strerror(number), where)
+        at = at.__cause__ or at.__context__
+    return None
+
+
+def error_of_disk(error: BaseException) -> XperienceError | None:
     """A disk that is full or that may not be written, as one of our errors; None where it is something else."""
-    where, why = str(error.filename or ""), str(error.strerror)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if full := full_disk_behind(error):
+        where, why = str(full.filename or ""), str(full.strerror)
         return NoSpaceError("a file cannot be written", where=where, why=why, fix="Free space there and run again.")
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+    if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        where, why = str(error.filename or ""), str(error.strerror)
         return ConfigurationError("a file cannot be used", where=where, why=why, fix="This user has to be able to.")
     return None

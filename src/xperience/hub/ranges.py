@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from xperience.common.errors import ConfigurationError, NoSpaceError
+from xperience.common.errors import FULL, ConfigurationError, NoSpaceError
 from xperience.common.identity import FileIdentity
 from xperience.common.sizes import human_bytes
 
@@ -22,7 +22,7 @@ def scratch_errors(path: Path, need_bytes: int = 0) -> Iterator[None]:
         yield
     except OSError as error:
         why = error.strerror or str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             room = f", {human_bytes(need_bytes)} needed" if need_bytes else ""
             raise NoSpaceError(
                 "no space on scratch", where=str(path), why=why + room,

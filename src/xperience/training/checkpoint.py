@@ -15,7 +15,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_state_dict,
 )
 
-from xperience.common.errors import RefusedError
+from xperience.common.errors import RefusedError, full_disk_behind
 from xperience.common.files import replaced_folder, sync_folder, write_atomic
 from xperience.training.group import Group
 
@@ -27,6 +27,18 @@ OPTIONS = StateDictOptions(ignore_frozen_params=True, strict=False)
 def folder_of(output: Path, step: int) -> Path:
     """Where the checkpoint after so many steps lies."""
     return output / "checkpoints" / f"step-{step:07d}"
+
+
+class _Writer(dcp.FileSystemWriter):  # type: ignore[misc]  # torch is untyped here
+    """Names a full disk itself: torch's own error stands above it, and DCP's pickle drops what led to an error."""
+
+    def write_data(self, plan: dcp.SavePlan, planner: dcp.SavePlanner) -> Any:
+        try:
+            return super().write_data(plan, planner)
+        except RuntimeError as error:
+            if full := full_disk_behind(error):
+                raise full from error
+            raise
 
 
 def save(output: Path, model: Any, optimizer: Any, *, group: Group, progress: dict[str, Any]) -> Path:
@@ -42,7 +54,7 @@ def save(output: Path, model: Any, optimizer: Any, *, group: Group, progress: di
     group.barrier()
     weights, moments = get_state_dict(model, optimizer, options=OPTIONS)
     try:
-        dcp.save({"model": weights, "optimizer": moments}, checkpoint_id=temporary)
+        dcp.save({"model": weights, "optimizer": moments}, storage_writer=_Writer(temporary))
     except CheckpointException as error:  # a BaseException, with what each rank raised
         for one, _ in error.failures.values():
             if isinstance(one, OSError):

@@ -28,12 +28,10 @@ def worker_process(settings: CommonSettings) -> Iterator[None]:
         yield
     except XperienceError as error:
         _end(error)
-    except OSError as error:
+    except Exception as error:
         if named := error_of_disk(error):
             _end(named)
-        raise
-    except RuntimeError as error:
-        if is_of_the_others(error):
+        if isinstance(error, RuntimeError) and is_of_the_others(error):
             tell_lost(f"lost another process of the run: {str(error).splitlines()[0][:200]}")
         raise
 

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from xperience.common.errors import BadDataError, NoSpaceError, StoppedError, TryAgainError
+from xperience.common.errors import FULL, BadDataError, NoSpaceError, StoppedError, TryAgainError
 from xperience.common.log import get_log
 from xperience.common.settings.windows import WindowsBuildSettings
 from xperience.common.shards import Shard
@@ -17,7 +17,7 @@ from xperience.windows.dataset import ARTEFACT, WindowsDataset, assemble
 from xperience.windows.media import EpisodeMedia, finished
 from xperience.windows.recipe import LabelRecipe, MediaRecipe
 from xperience.windows.source import SourceEpisode, Sources, read_sources
-from xperience.windows.worker import FULL, Answer, Order
+from xperience.windows.worker import Answer, Order
 
 POLL_SECONDS = 0.2
 

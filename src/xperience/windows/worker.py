@@ -3,19 +3,16 @@
 libav and libhdf5 may crash or swell: then one episode is named, and its memory is given back.
 """
 
-import errno
 import resource
 import signal
 import sys
 from pathlib import Path
 
-from xperience.common.errors import BadDataError
+from xperience.common.errors import FULL, BadDataError
 from xperience.common.evidence import Part
 from xperience.windows.media import build_media
 from xperience.windows.recipe import MediaRecipe
 from xperience.windows.source import SourceEpisode
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Order(Part):

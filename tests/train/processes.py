@@ -114,9 +114,9 @@ def _train(rank, world, port, settings_json, kill, stop_after, media):
             stop_file.touch()
         return found
 
-    def dcp_save(state, checkpoint_id):
-        save(state, checkpoint_id=checkpoint_id)
-        if kill and kill.in_checkpoint and str(checkpoint_id).endswith(f"step-{kill.step:07d}.tmp"):
+    def dcp_save(state, storage_writer):
+        save(state, storage_writer=storage_writer)
+        if kill and kill.in_checkpoint and str(storage_writer.path).endswith(f"step-{kill.step:07d}.tmp"):
             die()
 
     train.QwenRun.step, checkpoint.dcp.save = step, dcp_save

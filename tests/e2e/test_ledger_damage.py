@@ -4,10 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from xperience.relay.ledger import Ledger
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+from full_volume import run_on_tmpfs
 
 LEDGER = "relay_ledger.sqlite"
 
@@ -103,14 +107,9 @@ print(ledger.scratch_bytes())
 """
 
 
-@pytest.mark.skipif(os.getuid() != 0 or shutil.which("unshare") is None, reason="mounts need root and unshare")
 def test_a_full_scratch_is_said_to_be_full_and_the_ledger_goes_on(tmp_path):
     """SQLite itself rolls back what finds no room."""
-    mount = f'mount --make-rprivate / && mount -t tmpfs -o size=1m tmpfs {tmp_path} && exec "$@"'
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", mount, "sh", sys.executable, "-c", FULL, tmp_path], text=True,
-        capture_output=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = run_on_tmpfs(tmp_path, 1 << 20, [sys.executable, "-c", FULL, tmp_path], timeout=60)
     assert done.returncode == 0, done.stderr
     said, scratch_bytes = done.stdout.splitlines()
     assert said.startswith("ledger cannot be written")

@@ -1,7 +1,5 @@
 """What training writes, on a volume that is full at one place after another: a full disk, whatever a library says."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +10,9 @@ from safetensors.torch import save_file
 
 from xperience.common.errors import error_of_disk
 from xperience.training import checkpoint
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+from full_volume import run_on_tmpfs
 
 VOLUME = 1 << 20
 PAGE = 4096
@@ -44,16 +45,12 @@ def main(volume, save):
 
 @pytest.mark.parametrize("save", [save_checkpoint, save_weights])
 def test_a_full_disk_is_named_wherever_the_room_ends(tmp_path, save):
-    if os.getuid():
-        pytest.skip("to mount a volume that can be full takes root")
-    script = f'mount -t tmpfs -o size={VOLUME} tmpfs "$0" && exec "$@"'
-    code = f"import sys, pathlib, test_full_volume as t; t.main(pathlib.Path(sys.argv[1]), t.{save.__name__})"
-    program = [sys.executable, "-c", code, tmp_path]
-    told = subprocess.run(
-        ["unshare", "-m", "--propagation", "private", "sh", "-c", script, tmp_path, *program],
-        capture_output=True, text=True, check=True, timeout=120, cwd=Path(__file__).parent,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    told = run_on_tmpfs(tmp_path, VOLUME, [sys.executable, __file__, tmp_path, save.__name__], timeout=120)
+    assert told.returncode == 0, told.stderr
     *full, last = told.stdout.split()
     assert "NoSpaceError" in full and set(full) <= {"NoSpaceError", "saved"}, told.stdout
     assert last == "saved"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), globals()[sys.argv[2]])

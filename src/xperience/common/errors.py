@@ -103,10 +103,12 @@ def full_disk_behind(error: BaseException) -> OSError | None:
 
 def error_of_disk(error: BaseException) -> XperienceError | None:
     """A disk that is full or that may not be written, as one of our errors; None where it is something else."""
-    if full := full_disk_behind(error):
-        where, why = str(full.filename or ""), str(full.strerror)
+    at = full_disk_behind(error) or error
+    if not isinstance(at, OSError):
+        return None
+    where, why = str(at.filename or ""), str(at.strerror)
+    if at.errno in FULL:
         return NoSpaceError("a file cannot be written", where=where, why=why, fix="Free space there and run again.")
-    if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        where, why = str(error.filename or ""), str(error.strerror)
+    if at.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return ConfigurationError("a file cannot be used", where=where, why=why, fix="This user has to be able to.")
     return None
